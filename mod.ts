@@ -1,0 +1,5 @@
+/**
+ * The library's door.
+ * @module
+ */
+export { CdnError } from "./proto/mod.ts";

@@ -1,0 +1,62 @@
+/**
+ * A manifest: all that is known of one version of one object, but its bytes.
+ * In the program sizes and times are numbers; on the wire (object.proto) they are 64-bit integers.
+ */
+import { create } from "@bufbuild/protobuf";
+import { type Manifest as WireManifest, ManifestSchema } from "./gen/metacdn/v1/object_pb.ts";
+import type { Version } from "./version.ts";
+
+/** What an uploader says of an object. */
+export interface Metadata {
+  /** RFC 9110 §8.3.1, such as `image/jpeg`. */
+  mediaType: string;
+  /** The original file name; may be empty. */
+  name: string;
+  /** The file's modification time in milliseconds since 1970; 0 where unknown. */
+  modifiedMs: number;
+  /** The uploader's own pairs: at most 64. */
+  meta: Record<string, string>;
+}
+
+/** One version of one object. A tombstone (`deleted`) has size 0 and an empty digest. */
+export interface Manifest extends Metadata {
+  path: string;
+  version: Version;
+  deleted: boolean;
+  /** SHA-256 as hexadecimal. */
+  sha256: string;
+  /** In bytes. */
+  size: number;
+}
+
+/** To the wire's shape. */
+export function manifestToWire(manifest: Manifest): WireManifest {
+  const { version, ...rest } = manifest;
+  return create(ManifestSchema, {
+    ...rest,
+    size: BigInt(manifest.size),
+    modifiedMs: BigInt(manifest.modifiedMs),
+    version: { wallMs: BigInt(version.wallMs), counter: version.counter, server: version.server },
+  });
+}
+
+/** From the wire's shape, which a codec has checked already. */
+export function manifestFromWire(wire: WireManifest): Manifest {
+  const { wallMs = 0n, counter = 0, server = "" } = wire.version ?? {};
+  return {
+    path: wire.path,
+    version: { wallMs: Number(wallMs), counter, server },
+    deleted: wire.deleted,
+    sha256: wire.sha256,
+    size: Number(wire.size),
+    mediaType: wire.mediaType,
+    name: wire.name,
+    modifiedMs: Number(wire.modifiedMs),
+    meta: { ...wire.meta },
+  };
+}
+
+/** A tombstone for a path. */
+export function tombstone(path: string, version: Version): Manifest {
+  return { path, version, deleted: true, sha256: "", size: 0, mediaType: "", name: "", modifiedMs: 0, meta: {} };
+}

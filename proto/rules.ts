@@ -1,0 +1,152 @@
+/** The rules of each kind of message, by its type name. Its types are in `metacdn/v1/*.proto`. */
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { atMost, between, faults, matching, optional, type Rule, type Rules, text } from "./check.ts";
+import { isDigest } from "./digest.ts";
+import type { FieldError } from "./error.ts";
+import { type Manifest, ManifestSchema, OfferSchema, type Version } from "./gen/metacdn/v1/object_pb.ts";
+import { CachePolicySchema } from "./gen/metacdn/v1/policy_pb.ts";
+import { QuoteRequestSchema, SheetSchema, UsageReportSchema } from "./gen/metacdn/v1/pricing_pb.ts";
+import { AddServerSchema, type Server, ServerListSchema, ServerSchema } from "./gen/metacdn/v1/server_pb.ts";
+import { ChunkSchema, CommitUploadSchema, CreateUploadSchema } from "./gen/metacdn/v1/upload_pb.ts";
+import { pathFault } from "./path.ts";
+import { sheetFaults } from "./sheet_rules.ts";
+
+/** Most pairs of metadata an object may carry. */
+export const MAX_META = 64;
+
+const digest: Rule<string> = (value) => isDigest(value) ? null : "must be 64 lower-case hexadecimal digits (SHA-256)";
+/** Names of servers, providers and regions. */
+export const identifier: Rule<string> = matching(
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+  '1 to 64 letters, digits, ".", "-" or "_", the first a letter or digit',
+);
+const mediaType: Rule<string> = matching(
+  /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(\s*;\s*[\w!#$&^.+-]+=("[^"\\\r\n]*"|[\w!#$&^.+-]+))*$/,
+  'a media type such as "image/jpeg"',
+);
+const serverUrl: Rule<string> = (value) =>
+  /^https?:\/\/[^/?#@\s]+$/.test(value) && URL.canParse(value)
+    ? null
+    : 'must be like "http://host:port", without a path';
+
+const metaPairs: Rule<Record<string, string>> = (pairs) => {
+  const keys = Object.keys(pairs);
+  if (keys.length > MAX_META) return `must have at most ${MAX_META} pairs`;
+  for (const key of keys) {
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(key)) {
+      return 'must have keys of 1 to 64 letters, digits, ".", "-" or "_"';
+    }
+    const fault = text(1024)(pairs[key]!);
+    if (fault) return `["${key}"] ${fault}`;
+  }
+  return null;
+};
+
+const version: Rule<Version | undefined> = (value) => {
+  if (!value) return "must be set";
+  const [first] = faults(value, { wallMs: between(0, 2 ** 47), server: identifier });
+  return first ? `.${first.field} ${first.detail}` : null;
+};
+
+const manifestRules: Rules<Manifest> = {
+  path: pathFault,
+  version,
+  size: between(0),
+  modifiedMs: between(0, 2 ** 47),
+  name: text(512),
+  mediaType: optional(mediaType),
+  meta: metaPairs,
+};
+
+function manifestFaults(manifest: Manifest, prefix = ""): FieldError[] {
+  const found = faults(manifest, manifestRules, prefix);
+  if (!manifest.deleted) found.push(...faults(manifest, { sha256: digest }, prefix));
+  return found;
+}
+
+function serverFaults(server: Server, prefix = ""): FieldError[] {
+  return faults<Server>(server, {
+    id: identifier,
+    url: serverUrl,
+    provider: identifier,
+    region: identifier,
+    role: matching(/^(origin|edge)$/, '"origin" or "edge"'),
+    software: text(64),
+    labels: metaPairs,
+    updated: version,
+  }, prefix);
+}
+
+type Checker = (message: never) => FieldError[];
+const table = new Map<string, Checker>();
+
+/** Registers the rules of one kind of message. */
+function on<Desc extends DescMessage>(schema: Desc, rule: (message: MessageShape<Desc>) => FieldError[]): void {
+  table.set(schema.typeName, rule as Checker);
+}
+
+on(ManifestSchema, (message) => manifestFaults(message));
+on(OfferSchema, (message) => [
+  ...faults(message, { from: identifier, url: serverUrl, manifests: atMost(1000) }),
+  // What is wrong with one manifest is answered for that one alone (OfferAnswer.REFUSED).
+]);
+on(CreateUploadSchema, (message) =>
+  faults(message, {
+    path: pathFault,
+    size: between(0),
+    sha256: optional(digest),
+    mediaType: optional(mediaType),
+    name: text(512),
+    modifiedMs: between(0, 2 ** 47),
+    meta: metaPairs,
+  }));
+on(ChunkSchema, (message) => faults(message, { sha256: digest }));
+on(CommitUploadSchema, (message) => faults(message, { sha256: digest, size: between(0) }));
+on(ServerSchema, (message) => serverFaults(message));
+on(ServerListSchema, (message) => [
+  ...faults(message, { servers: atMost(1000) }),
+  ...message.servers.slice(0, 1000).flatMap((server, at) => serverFaults(server, `servers[${at}].`)),
+]);
+on(AddServerSchema, (message) => faults(message, { url: serverUrl }));
+on(SheetSchema, (message) => sheetFaults(message));
+on(QuoteRequestSchema, (message) => [
+  ...faults(message, { bytes: between(0), places: atMost(1000) }),
+  ...message.places.slice(0, 1000).flatMap((place, at) =>
+    faults(place, { provider: identifier, region: identifier, server: optional(identifier) }, `places[${at}].`)
+  ),
+]);
+on(UsageReportSchema, (message) => [
+  ...faults(message, {
+    reporter: identifier,
+    month: matching(/^\d{4}-(0[1-9]|1[0-2])$/, 'a month such as "2026-11"'),
+    counts: atMost(1000),
+  }),
+  ...message.counts.slice(0, 1000).flatMap((count, at) => [
+    ...faults(count, { bytes: between(0) }, `counts[${at}].`),
+    ...(count.place
+      ? faults(
+        count.place,
+        { provider: identifier, region: identifier, server: optional(identifier) },
+        `counts[${at}].place.`,
+      )
+      : [{ field: `counts[${at}].place`, detail: "must be set" }]),
+  ]),
+]);
+on(CachePolicySchema, (message) => [
+  ...faults(message, { rules: atMost(1000) }),
+  ...message.rules.slice(0, 1000).flatMap((rule, at) => [
+    ...faults(rule, { glob: matching(/^\//, 'a glob that starts with "/"', 1024) }, `rules[${at}].`),
+    ...(rule.noStore && (rule.maxAgeSeconds || rule.immutable || rule.private)
+      ? [{
+        field: `rules[${at}].noStore`,
+        detail: "must stand alone: no maxAgeSeconds, private or immutable beside it",
+      }]
+      : []),
+  ]),
+]);
+
+/** What is wrong with a decoded message beyond its types; empty where nothing is. */
+export function messageFaults<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): FieldError[] {
+  const rule = table.get(schema.typeName);
+  return rule ? rule(message as never) : [];
+}

@@ -1,0 +1,74 @@
+/**
+ * How the proxy speaks to servers. Behind this small interface stands a client on raw sockets
+ * (`raw_transport.ts`): it copies no header that it need not and pools its connections.
+ */
+
+/** One header line; the name in lower case. */
+export type HeaderLine = [name: string, value: string];
+
+/** A request to a known server. */
+export interface UpstreamRequest {
+  /** The server's base URL: `http://host:port`. */
+  origin: string;
+  method: string;
+  /** Path and query, exactly as they go on the request line. */
+  target: string;
+  /** Without Host, Connection, Content-Length and Transfer-Encoding: the transport sets those. */
+  headers: readonly HeaderLine[];
+  body: ReadableStream<Uint8Array> | null;
+  /** Of the body, where known; else it is sent chunked. */
+  bodyLength: number | null;
+  /** Ends the request, and the answer's body, wherever it stands. */
+  signal: AbortSignal;
+}
+
+/** The answer's head, and its body as it comes. */
+export interface UpstreamResponse {
+  status: number;
+  /** As received, hop-by-hop fields left out (RFC 9110 §7.6.1, those named by Connection among them). */
+  headers: HeaderLine[];
+  /** From the Content-Length; null where there is none. */
+  contentLength: number | null;
+  /**
+   * The body: whole where it came with the head and is small, else a stream that errors where the
+   * connection ends before the body does; null where there is none (HEAD, 204, 304).
+   */
+  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  timing: UpstreamTiming;
+}
+
+/** When what happened, in milliseconds since the request was begun. */
+export interface UpstreamTiming {
+  /** The connection stood; 0 where a pooled one was used. */
+  connectMs: number;
+  /** The answer's head had come. */
+  headMs: number;
+  /** True where a pooled connection was used. */
+  reused: boolean;
+}
+
+/** Sends requests to servers. */
+export interface Transport {
+  /**
+   * Resolves with the answer's head.
+   * @throws {UpstreamError} where no answer came.
+   */
+  send(request: UpstreamRequest): Promise<UpstreamResponse>;
+  /** Closes idle connections. */
+  close(): void;
+}
+
+/** A server gave no usable answer. */
+export class UpstreamError extends Error {
+  override name = "UpstreamError";
+
+  /** @param bodyTouched true once a byte of the request's body was read: it cannot be sent again */
+  constructor(
+    message: string,
+    readonly kind: "connect" | "timeout" | "broken" | "aborted",
+    readonly bodyTouched: boolean,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Who may do what.
+ *
+ * - No token set: the program listens on loopback only (`listen.ts` sees to it), and writes are open
+ *   to requests whose Host is loopback and whose Origin, if there is one, is the program's own. So a
+ *   web page somewhere cannot make the visitor's browser write here (cross-site requests, DNS rebinding).
+ * - A token set: it is required for every write, for admin and for listings, wherever the request comes
+ *   from. A caller on loopback gets no more than others: a proxy is a local caller too.
+ * - Peers (servers among themselves, proxies to servers) sign with the cluster key; see `signature.ts`.
+ */
+import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
+import { CdnError, splitTarget } from "../proto/mod.ts";
+import { sha256, SignatureVerifier } from "./signature.ts";
+
+/** The secrets that a program was started with; null where not set. */
+export interface Secrets {
+  /** METACDN_TOKEN: for writes and admin. */
+  token: string | null;
+  /** METACDN_CLUSTER_KEY: between servers, and from proxies to servers. */
+  clusterKey: Uint8Array | null;
+}
+
+/** No secrets: for a program on loopback, and for tests. */
+export const noSecrets: Secrets = { token: null, clusterKey: null };
+
+/** Decides whether a request may do what it asks. Each method returns, or throws a 401 or 403. */
+export class Guard {
+  readonly #tokenDigest: Uint8Array | null;
+  readonly #verifier: SignatureVerifier | null;
+  readonly #now: () => number;
+
+  constructor({ token, clusterKey }: Secrets, { now = Date.now }: { now?: () => number } = {}) {
+    this.#tokenDigest = token === null ? null : digestOf(token);
+    this.#verifier = clusterKey && new SignatureVerifier(clusterKey);
+    this.#now = now;
+  }
+
+  /** For writes, admin and listings. */
+  requireToken(request: Request): void {
+    if (this.#tokenDigest) this.#checkToken(request);
+    else requireLocal(request);
+  }
+
+  /**
+   * For what only peers do. `body` is the whole body, or null without one.
+   * Without a cluster key: open on a loopback program without a token, else refused.
+   */
+  requirePeer(request: Request, body: Uint8Array | null): void {
+    if (this.#verifier) this.#verifier.verify(plain(request, body), this.#now());
+    else if (this.#tokenDigest) {
+      throw new CdnError("Cannot let a peer in: no cluster key is set here (METACDN_CLUSTER_KEY)", {
+        source: "client",
+        status: 401,
+        headers: { "www-authenticate": "Signature" },
+      });
+    } else requireLocal(request);
+  }
+
+  /** For what the token and the cluster key both open: the list of servers, usage reports. */
+  requireTokenOrPeer(request: Request, body: Uint8Array | null): void {
+    if (this.#verifier && SignatureVerifier.isSigned(request.headers)) this.requirePeer(request, body);
+    else this.requireToken(request);
+  }
+
+  /** Compares digests, so that neither the token's length nor its first wrong byte shows in time. */
+  #checkToken(request: Request): void {
+    const field = request.headers.get("authorization");
+    const given = field && /^Bearer +([\x21-\x7e]+) *$/i.exec(field)?.[1];
+    if (given && timingSafeEqual(digestOf(given), this.#tokenDigest!)) return;
+    throw new CdnError(
+      field ? "The token is not the one that is set here" : "A token is required: Authorization: Bearer TOKEN",
+      { source: "client", status: 401, headers: { "www-authenticate": 'Bearer realm="metacdn"' } },
+    );
+  }
+}
+
+/** True for names and addresses that only this machine answers: localhost, 127.0.0.0/8, ::1. */
+export function isLoopback(hostname: string): boolean {
+  const host = hostname.toLowerCase().replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
+  return host === "localhost" || host.endsWith(".localhost") || host === "::1" ||
+    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host) || /^::ffff:127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+/** The host of an authority, without its port. */
+export function hostOf(authority: string): string {
+  return /^(\[[^\]]*\]|[^:]*)/.exec(authority)![1]!;
+}
+
+/** The open rule of a program without a token: the Host is loopback, and an Origin is our own. */
+function requireLocal(request: Request): void {
+  const { scheme, authority } = splitTarget(request.url);
+  const host = request.headers.get("host")?.toLowerCase() ?? authority;
+  if (!isLoopback(hostOf(authority)) || !isLoopback(hostOf(host))) {
+    throw new CdnError(`Without a token, writes are taken only at a loopback address, not at ${hostOf(host)}`, {
+      source: "client",
+      status: 403,
+    });
+  }
+  const origin = request.headers.get("origin");
+  if (origin !== null && origin.toLowerCase() !== `${scheme}://${host}`) {
+    throw new CdnError(`Without a token, writes are not taken from pages of another origin (${origin.slice(0, 100)})`, {
+      source: "client",
+      status: 403,
+    });
+  }
+}
+
+function plain(request: Request, body: Uint8Array | null) {
+  return { method: request.method, url: request.url, headers: request.headers, body };
+}
+
+function digestOf(text: string): Uint8Array {
+  return new TextEncoder().encode(sha256(new TextEncoder().encode(text)));
+}

@@ -1,0 +1,84 @@
+/** Listening: one door to `Deno.serve` for every program. */
+import { CdnError } from "../proto/mod.ts";
+import { isLoopback } from "./guard.ts";
+import type { Logger } from "./log.ts";
+import { problemResponse } from "./problem.ts";
+
+/** Where to listen. */
+export interface ListenAddress {
+  hostname: string;
+  /** 0: any free one. */
+  port: number;
+}
+
+/** Answers one request; `info.remoteAddr` says who asks. */
+export type Handler = (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Response | Promise<Response>;
+
+/** A program that listens. */
+export interface Listening {
+  /** `http://host:port`, with the port that it got. */
+  readonly url: string;
+  readonly port: number;
+  /** Stops taking connections; resolves when running requests are answered, or after `graceMs`. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Starts a `Deno.serve`. Errors of the handler become problem+json.
+ * @throws {CdnError} where the address is in use, or not loopback although no token is set.
+ */
+export function listen(
+  address: ListenAddress,
+  handler: Handler,
+  { log, token, reusePort = false }: { log: Logger; token: string | null; reusePort?: boolean },
+): Listening {
+  const { hostname, port } = address;
+  requireSafeAddress(address, token);
+  const stop = new AbortController();
+  let server: Deno.HttpServer<Deno.NetAddr>;
+  try {
+    server = Deno.serve({
+      hostname,
+      port,
+      reusePort,
+      signal: stop.signal,
+      onListen() {},
+      onError: (error) => problemResponse(error, log),
+    }, async (request, info) => {
+      try {
+        return await handler(request, info);
+      } catch (error) {
+        return problemResponse(error, log);
+      }
+    });
+  } catch (cause) {
+    const why = cause instanceof Deno.errors.AddrInUse ? "the address is in use" : (cause as Error).message;
+    throw new CdnError(`Cannot listen on ${formatAddress(address)}: ${why}`, { source: "server", cause });
+  }
+  return {
+    url: `http://${formatAddress({ hostname, port: server.addr.port })}`,
+    port: server.addr.port,
+    async close(graceMs = 5000) {
+      const timer = setTimeout(() => stop.abort(), graceMs);
+      await server.shutdown().catch(() => {});
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** @throws {CdnError} where an address that others reach has no token to guard it. */
+export function requireSafeAddress(address: ListenAddress, token: string | null): void {
+  if (token === null && !isLoopback(address.hostname)) {
+    throw new CdnError(
+      `Cannot listen on ${
+        formatAddress(address)
+      } without a token: set METACDN_TOKEN (or --token-file), or listen on 127.0.0.1`,
+      { source: "client" },
+    );
+  }
+}
+
+/** `host:port`, with brackets around an IPv6 address. */
+export function formatAddress({ hostname, port }: ListenAddress): string {
+  return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+}

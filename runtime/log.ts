@@ -1,0 +1,64 @@
+/** Logs: one line an event on standard error, as text for people or as JSON for machines. */
+
+/** How much is logged. */
+export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+/** The form of a line. */
+export type LogFormat = "text" | "json";
+/** Named values beside the message. */
+export type LogFields = Record<string, unknown>;
+
+/** What the parts of a program write their events to. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+const LEVELS: LogLevel[] = ["debug", "info", "warn", "error", "silent"];
+
+/** A logger that writes lines through `write` (standard error unless told). */
+export function createLogger({
+  level = "info",
+  format = "text",
+  program = "metacdn",
+  now = Date.now,
+  write = (line: string): void => console.error(line),
+}: { level?: LogLevel; format?: LogFormat; program?: string; now?: () => number; write?: (line: string) => void } =
+  {}): Logger {
+  const least = LEVELS.indexOf(level);
+  const at = (name: LogLevel) => {
+    if (LEVELS.indexOf(name) < least) return () => {};
+    return (message: string, fields: LogFields = {}) => {
+      const time = new Date(now()).toISOString();
+      write(
+        format === "json"
+          ? JSON.stringify({ time, level: name, program, message, ...plainFields(fields) })
+          : `${time} ${name.toUpperCase().padEnd(5)} ${program}: ${message}${textFields(fields)}`,
+      );
+    };
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Says nothing: for tests and for the library's default. */
+export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+function plainFields(fields: LogFields): LogFields {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plainValue(value)]));
+}
+
+function plainValue(value: unknown): unknown {
+  if (value instanceof Error) return value.stack ?? String(value);
+  if (typeof value === "bigint") return value.toString();
+  return value;
+}
+
+/** One line whatever the values hold: control characters are escaped. */
+function textFields(fields: LogFields): string {
+  return Object.entries(fields).map(([name, value]) => {
+    const words = value instanceof Error ? (value.stack ?? String(value)) : value;
+    const plain = typeof words === "string" && /^[\w./:@+-]+$/.test(words);
+    return ` ${name}=${plain ? words : JSON.stringify(plainValue(words))}`;
+  }).join("");
+}

@@ -1,0 +1,130 @@
+/** How our programs call each other: messages in the chosen encoding, signed with the cluster key. */
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { CdnError, type Codec, codecForBody, type ErrorSource, jsonCodec } from "../proto/mod.ts";
+import { readAll } from "./body.ts";
+import { randomNonce, signRequest } from "./signature.ts";
+
+/** A request to one of our own programs. */
+export interface PeerRequest {
+  method?: string;
+  /** Absolute. */
+  url: string;
+  headers?: Record<string, string>;
+  /** A message to send: `[schema, message]` as {@link PeerClient.ask} takes it, already encoded. */
+  body?: Uint8Array<ArrayBuffer>;
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+/** What a {@link PeerClient} needs; each has a default. */
+export interface PeerClientOptions {
+  clusterKey?: Uint8Array | null;
+  /** METACDN_TOKEN, for programs that call with the operator's rights. */
+  token?: string | null;
+  codec?: Codec;
+  fetch?: typeof fetch;
+  now?: () => number;
+  nonce?: () => string;
+  /** Who is to blame when the other side fails. */
+  source?: ErrorSource;
+}
+
+/** Calls peers. Every failure is a {@link CdnError} that says which URL, and whether to try again. */
+export class PeerClient {
+  readonly #options: Required<PeerClientOptions>;
+
+  constructor(options: PeerClientOptions = {}) {
+    this.#options = {
+      clusterKey: null,
+      token: null,
+      codec: jsonCodec,
+      fetch: globalThis.fetch,
+      now: Date.now,
+      nonce: randomNonce,
+      source: "peer",
+      ...options,
+    };
+  }
+
+  /**
+   * Sends a request as it is, signed. The answer's body must be read or cancelled by the caller.
+   * @throws {CdnError} with `retry` where the peer could not be reached or answered 408, 429 or 5xx.
+   */
+  async send({ method = "GET", url, headers = {}, body, timeoutMs = 15_000, signal }: PeerRequest): Promise<Response> {
+    const { clusterKey, token, fetch, now, nonce, source } = this.#options;
+    const signed = clusterKey
+      ? signRequest({ method, url, body: body ?? null }, { key: clusterKey, nowMs: now(), nonce: nonce() })
+      : {};
+    const auth: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
+    // The time is for the head of the answer; a body may take as long as it flows.
+    const gone = new AbortController();
+    const timer = setTimeout(() => gone.abort(new DOMException("no answer in time", "TimeoutError")), timeoutMs);
+    const signals = signal ? AbortSignal.any([signal, gone.signal]) : gone.signal;
+    let response: Response;
+    try {
+      response = await fetch(url, {
+        method,
+        headers: { "accept-encoding": "identity", ...auth, ...headers, ...signed },
+        ...(body ? { body } : {}),
+        signal: signals,
+        redirect: "error",
+      });
+    } catch (cause) {
+      throw new CdnError(`Cannot reach ${url}: ${words(cause)}`, { source, status: 502, retry: true, cause });
+    } finally {
+      clearTimeout(timer);
+    }
+    if (response.status < 400) return response;
+    const detail = await problemDetail(response);
+    throw new CdnError(`${new URL(url).host} answered ${response.status}${detail ? `: ${detail}` : ""}`, {
+      source,
+      status: response.status,
+      retry: response.status >= 500 || response.status === 408 || response.status === 429,
+    });
+  }
+
+  /** Sends a message (or none) and reads the answer as another. */
+  async ask<Answer extends DescMessage, Question extends DescMessage = DescMessage>(
+    url: string,
+    answer: Answer,
+    { method, question, timeoutMs = 15_000, signal, limit = 16 << 20 }: {
+      method?: string;
+      question?: [Question, MessageShape<Question>];
+      timeoutMs?: number;
+      signal?: AbortSignal;
+      limit?: number;
+    } = {},
+  ): Promise<MessageShape<Answer>> {
+    const { codec, source } = this.#options;
+    const response = await this.send({
+      method: method ?? (question ? "POST" : "GET"),
+      url,
+      headers: { accept: codec.mediaType, ...(question ? { "content-type": codec.mediaType } : {}) },
+      ...(question ? { body: codec.encode(question[0], question[1]) } : {}),
+      timeoutMs,
+      ...(signal ? { signal } : {}),
+    });
+    try {
+      const bytes = await readAll(response, { limit, idleMs: timeoutMs });
+      return codecForBody(response.headers.get("content-type")).decode(answer, bytes, { lenient: true });
+    } catch (cause) {
+      throw new CdnError(`Cannot understand the answer of ${url}: ${words(cause)}`, { source, status: 502, cause });
+    }
+  }
+}
+
+/** An error in a few words: those of its cause where it only wraps one. */
+export function words(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message;
+}
+
+async function problemDetail(response: Response): Promise<string> {
+  try {
+    const bytes = await readAll(response, { limit: 64 << 10, idleMs: 5000 });
+    const detail = (JSON.parse(new TextDecoder().decode(bytes)) as { detail?: unknown }).detail;
+    return typeof detail === "string" ? detail.slice(0, 500) : "";
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,34 @@
+/** Errors as answers: `application/problem+json` (RFC 9457). */
+import { STATUS_TEXT } from "@std/http/status";
+import { CdnError } from "../proto/mod.ts";
+import type { Logger } from "./log.ts";
+
+/** The answer for an error; an error that is none of ours is a 500 and is logged with its stack. */
+export function problemResponse(error: unknown, log: Logger): Response {
+  if (!(error instanceof CdnError)) {
+    log.error("unexpected error", { error });
+    return problem(500, { detail: "Something unexpected went wrong here; the log has the particulars" });
+  }
+  if (error.status >= 500) log.warn(error.message, error.cause ? { cause: error.cause } : {});
+  return problem(error.status, {
+    detail: error.message,
+    ...(error.fields.length ? { errors: error.fields } : {}),
+    ...(error.retry ? { retry: true } : {}),
+  }, {
+    ...error.headers,
+    ...(error.retryAfterSeconds === undefined ? {} : { "retry-after": String(error.retryAfterSeconds) }),
+  });
+}
+
+function problem(status: number, members: Record<string, unknown>, headers: Record<string, string> = {}): Response {
+  const body = { type: "about:blank", title: STATUS_TEXT[status] ?? "Error", status, ...members };
+  return new Response(JSON.stringify(body) + "\n", {
+    status,
+    headers: {
+      "content-type": "application/problem+json",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      ...headers,
+    },
+  });
+}

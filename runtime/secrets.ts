@@ -1,0 +1,46 @@
+/** The token and the cluster key: from a file, else from the environment; never from a flag. */
+import { UsageError } from "./flags.ts";
+import type { Secrets } from "./guard.ts";
+
+/** Shorter secrets are refused: they can be guessed. */
+const LEAST_LENGTH = 16;
+
+/**
+ * Reads both secrets. White space around them is dropped.
+ * @throws {UsageError} where one cannot be read or is too short.
+ */
+export function readSecrets(
+  files: { "token-file": string | null; "cluster-key-file": string | null },
+  input: { env(name: string): string | undefined; readTextFile(path: string): string },
+): Secrets {
+  const token = readSecret("METACDN_TOKEN", "--token-file", files["token-file"], input);
+  const clusterKey = readSecret("METACDN_CLUSTER_KEY", "--cluster-key-file", files["cluster-key-file"], input);
+  if (token !== null && !/^[\x21-\x7e]+$/.test(token)) {
+    throw new UsageError("The token must be printable ASCII without spaces");
+  }
+  return { token, clusterKey: clusterKey === null ? null : new TextEncoder().encode(clusterKey) };
+}
+
+function readSecret(
+  variable: string,
+  flag: string,
+  file: string | null,
+  input: { env(name: string): string | undefined; readTextFile(path: string): string },
+): string | null {
+  let value: string;
+  if (file !== null) {
+    try {
+      value = input.readTextFile(file).trim();
+    } catch (error) {
+      throw new UsageError(`${flag}: cannot read ${file}: ${(error as Error).message}`);
+    }
+    if (value === "") throw new UsageError(`${flag}: ${file} is empty`);
+  } else value = input.env(variable)?.trim() ?? "";
+  if (value === "") return null;
+  if (value.length < LEAST_LENGTH) {
+    throw new UsageError(
+      `${file === null ? variable : flag} must have at least ${LEAST_LENGTH} characters: try "openssl rand -hex 32"`,
+    );
+  }
+  return value;
+}

@@ -1,0 +1,42 @@
+/**
+ * What the rest of a server needs of its cluster. `exchange.ts` calls these; it does not know how
+ * servers find or feed each other.
+ */
+import type { Manifest, wire } from "../../proto/mod.ts";
+
+/** The other servers, seen from one of them. */
+export interface Cluster {
+  /** Begins its background work: joins `peers`, exchanges lists, sends what others lack. `url` is our own. */
+  start(url: string, peers: readonly string[]): void;
+  /** Ends it; resolves when nothing of it runs any more. */
+  close(): Promise<void>;
+  /** Says that a manifest was put into the store here, by an upload or a delete: others should have it soon. */
+  changed(): void;
+  /** Ourselves first, then the others by id, each with its health; removed ones are not among them. */
+  servers(): wire.Server[];
+  /** Asks the server at `url` who it is, and adds it. Throws a `CdnError` (source "peer") where it does not answer. */
+  addServer(url: string): Promise<wire.Server>;
+  /** Takes a server off the list, here and soon everywhere; false where there is none of that id, or it is ourselves. */
+  removeServer(id: string): Promise<boolean>;
+  /** POST /-/v1/peer/servers: learns a peer's list, answers with ours (removed ones among them). */
+  exchangeServers(list: wire.ServerList): Promise<wire.ServerList>;
+  /** POST /-/v1/peer/offers: takes what is news to us; waits a while for bodies, then says how it stands. */
+  receiveOffer(offer: wire.Offer): Promise<wire.OfferAnswer>;
+  /** How many servers, ourselves among them, are known to hold this very version (or a newer one) on disk. */
+  copies(manifest: Manifest): number;
+}
+
+/** A server that is alone: absence is an implementation. */
+export function noCluster(self: () => wire.Server): Cluster {
+  return {
+    start() {},
+    close: () => Promise.resolve(),
+    changed() {},
+    servers: () => [self()],
+    addServer: () => Promise.reject(new Error("this server is alone")),
+    removeServer: () => Promise.resolve(false),
+    exchangeServers: (list) => Promise.resolve(list),
+    receiveOffer: () => Promise.reject(new Error("this server is alone")),
+    copies: () => 1,
+  };
+}

@@ -1,0 +1,71 @@
+/**
+ * Where a server keeps its objects. Five methods; `disk.ts` and `memory.ts` implement them, and
+ * `tests/suite/store_suite.ts` holds every implementation to the same rules.
+ *
+ * Bodies are content-addressed: one body may serve many manifests. A manifest is visible only once its
+ * whole body is here and has been verified.
+ */
+import type { Manifest } from "../../proto/mod.ts";
+
+/** A body that is held, but that no manifest need name yet. */
+export interface StagedBody {
+  sha256: string;
+  size: number;
+}
+
+/** What a body is made from: chunks, or a file on the store's own machine that the store may take over (move). */
+export type BodySource = AsyncIterable<Uint8Array> | { file: string };
+
+/** A stored manifest, with its place in the store's own order of changes. */
+export interface Entry {
+  manifest: Manifest;
+  /** Grows with every change of this store, and never comes again; an overwritten path moves to its new place. */
+  change: number;
+}
+
+/** Which entries to list, and in which order. */
+export type ListQuery =
+  /** By path (code unit order), from the one after `after`; tombstones only where asked for. */
+  | { by: "path"; prefix?: string; after?: string; limit: number; tombstones?: boolean }
+  /** By change, from the one after `after`; tombstones too. */
+  | { by: "change"; after: number; limit: number };
+
+/** One page of a listing. */
+export interface Listing {
+  entries: Entry[];
+  /** True where further entries follow. */
+  more: boolean;
+}
+
+/** A store of objects. Every method may throw a `CdnError`: 507 without `retry` where there is no room. */
+export interface Store extends AsyncDisposable {
+  /** The newest manifest of a path, a tombstone too; null where the path was never heard of. */
+  get(path: string): Promise<Manifest | null>;
+
+  /**
+   * Takes in a body: streams it, hashes it, and makes it durable. Nothing is visible by it yet. The body
+   * stays for at least `graceMs` (a setting of the store) even where no manifest names it.
+   * A body that is held already is not written again.
+   * @throws {CdnError} 400 (source "client", message names both) where it is not what was expected;
+   * what the source throws is passed on. In both cases nothing is left behind.
+   */
+  stage(source: BodySource, expected?: { sha256?: string; size?: number }): Promise<StagedBody>;
+
+  /**
+   * Makes a manifest visible if it is newer than what is here (`compareVersions`), and durable before it
+   * resolves. Its body must have been staged. True where it is what {@link get} now answers with, also
+   * where the very same version was here already; false where something newer is.
+   * @throws {CdnError} 409 where the body is not held.
+   */
+  put(manifest: Manifest): Promise<boolean>;
+
+  /**
+   * A held body, or the part of it from `start` up to but not including `end`; null where it is not held.
+   * The stream reads from where it stands: a slow reader costs one buffer, not the body.
+   * @throws {RangeError} for a part that is not inside the body.
+   */
+  open(sha256: string, range?: { start: number; end: number }): Promise<ReadableStream<Uint8Array<ArrayBuffer>> | null>;
+
+  /** A page of manifests. */
+  list(query: ListQuery): Promise<Listing>;
+}

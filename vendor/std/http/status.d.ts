@@ -1,0 +1,1 @@
+export declare const STATUS_TEXT: Record<number, string>;
