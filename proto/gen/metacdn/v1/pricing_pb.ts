@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file metacdn/v1/pricing.proto.
  */
 export const file_metacdn_v1_pricing: GenFile = /*@__PURE__*/
-  fileDesc("ChhtZXRhY2RuL3YxL3ByaWNpbmcucHJvdG8SCm1ldGFjZG4udjEiRwoEVGllchIYCgt1cF90b19ieXRlcxgBIAEoBEgAiAEBEhUKDW5hbm9fcGVyX3VuaXQYAiABKANCDgoMX3VwX3RvX2J5dGVzIoMDCgVTaGVldBIQCghwcm92aWRlchgBIAEoCRIOCgZyZWdpb24YAiABKAkSEgoKdW5pdF9ieXRlcxgDIAEoBBIfCgV0aWVycxgEIAMoCzIQLm1ldGFjZG4udjEuVGllchISCgpmcmVlX2J5dGVzGAUgASgEEh4KBHBvb2wYBiABKA4yEC5tZXRhY2RuLnYxLlBvb2wSEAoIY3VycmVuY3kYByABKAkSHQoVbmFub191c2RfcGVyX2N1cnJlbmN5GAggASgDEhwKFHNlcnZlcl9uYW5vX3Blcl9ob3VyGAkgASgDEh8KF2V4cGVjdGVkX2J5dGVzX3Blcl9ob3VyGAogASgEEg4KBnNvdXJjZRgLIAEoCRINCgVhc19vZhgMIAEoCRIqCgpjb25maWRlbmNlGA0gASgOMhYubWV0YWNkbi52MS5Db25maWRlbmNlEgwKBG5vdGUYDiABKAkSEgoKdXBkYXRlZF9tcxgPIAEoAxISCgp1cGRhdGVkX2J5GBAgASgJIi4KCVNoZWV0TGlzdBIhCgZzaGVldHMYASADKAsyES5tZXRhY2RuLnYxLlNoZWV0IjkKBVBsYWNlEhAKCHByb3ZpZGVyGAEgASgJEg4KBnJlZ2lvbhgCIAEoCRIOCgZzZXJ2ZXIYAyABKAkiQAoMUXVvdGVSZXF1ZXN0Eg0KBWJ5dGVzGAEgASgEEiEKBnBsYWNlcxgCIAMoCzIRLm1ldGFjZG4udjEuUGxhY2UixQIKBVF1b3RlEiAKBXBsYWNlGAEgASgLMhEubWV0YWNkbi52MS5QbGFjZRISCgpwcmljZV9uYW5vGAIgASgDEhMKC2VncmVzc19uYW5vGAMgASgDEhMKC3NlcnZlcl9uYW5vGAQgASgDEhoKEmVncmVzc19uYW5vX3Blcl9nYhgFIAEoAxIaChJzZXJ2ZXJfbmFub19wZXJfZ2IYBiABKAMSHwoSYnl0ZXNfdW50aWxfY2hhbmdlGAcgASgESACIAQESEgoKdXNlZF9ieXRlcxgIIAEoBBIqCgpjb25maWRlbmNlGAkgASgOMhYubWV0YWNkbi52MS5Db25maWRlbmNlEg4KBnNvdXJjZRgKIAEoCRINCgVhc19vZhgLIAEoCRINCgVlcnJvchgMIAEoCUIVChNfYnl0ZXNfdW50aWxfY2hhbmdlIk4KC1F1b3RlQW5zd2VyEiEKBnF1b3RlcxgBIAMoCzIRLm1ldGFjZG4udjEuUXVvdGUSDQoFbW9udGgYAiABKAkSDQoFYXRfbXMYAyABKAMiVgoLVXNhZ2VSZXBvcnQSEAoIcmVwb3J0ZXIYASABKAkSDQoFbW9udGgYAiABKAkSJgoGY291bnRzGAMgAygLMhYubWV0YWNkbi52MS5Vc2FnZUNvdW50Ij0KClVzYWdlQ291bnQSIAoFcGxhY2UYASABKAsyES5tZXRhY2RuLnYxLlBsYWNlEg0KBWJ5dGVzGAIgASgEIkIKCVVzYWdlTGlzdBINCgVtb250aBgBIAEoCRImCgZjb3VudHMYAiADKAsyFi5tZXRhY2RuLnYxLlVzYWdlQ291bnQqRwoKQ29uZmlkZW5jZRIaChZDT05GSURFTkNFX1VOU1BFQ0lGSUVEEAASBwoDTE9XEAESCgoGTUVESVVNEAISCAoESElHSBADKkIKBFBvb2wSFAoQUE9PTF9VTlNQRUNJRklFRBAAEgoKBlJFR0lPThABEgwKCFBST1ZJREVSEAISCgoGU0VSVkVSEANiBnByb3RvMw");
+  fileDesc("ChhtZXRhY2RuL3YxL3ByaWNpbmcucHJvdG8SCm1ldGFjZG4udjEiRwoEVGllchIYCgt1cF90b19ieXRlcxgBIAEoBEgAiAEBEhUKDW5hbm9fcGVyX3VuaXQYAiABKANCDgoMX3VwX3RvX2J5dGVzIoMDCgVTaGVldBIQCghwcm92aWRlchgBIAEoCRIOCgZyZWdpb24YAiABKAkSEgoKdW5pdF9ieXRlcxgDIAEoBBIfCgV0aWVycxgEIAMoCzIQLm1ldGFjZG4udjEuVGllchISCgpmcmVlX2J5dGVzGAUgASgEEh4KBHBvb2wYBiABKA4yEC5tZXRhY2RuLnYxLlBvb2wSEAoIY3VycmVuY3kYByABKAkSHQoVbmFub191c2RfcGVyX2N1cnJlbmN5GAggASgDEhwKFHNlcnZlcl9uYW5vX3Blcl9ob3VyGAkgASgDEh8KF2V4cGVjdGVkX2J5dGVzX3Blcl9ob3VyGAogASgEEg4KBnNvdXJjZRgLIAEoCRINCgVhc19vZhgMIAEoCRIqCgpjb25maWRlbmNlGA0gASgOMhYubWV0YWNkbi52MS5Db25maWRlbmNlEgwKBG5vdGUYDiABKAkSEgoKdXBkYXRlZF9tcxgPIAEoAxISCgp1cGRhdGVkX2J5GBAgASgJIi4KCVNoZWV0TGlzdBIhCgZzaGVldHMYASADKAsyES5tZXRhY2RuLnYxLlNoZWV0IlkKC1NoZWV0Q2hhbmdlEiUKBXNoZWV0GAEgASgLMhEubWV0YWNkbi52MS5TaGVldEgAiAEBEg0KBWF0X21zGAIgASgDEgoKAmJ5GAMgASgJQggKBl9zaGVldCI4CgxTaGVldEhpc3RvcnkSKAoHY2hhbmdlcxgBIAMoCzIXLm1ldGFjZG4udjEuU2hlZXRDaGFuZ2UiOQoFUGxhY2USEAoIcHJvdmlkZXIYASABKAkSDgoGcmVnaW9uGAIgASgJEg4KBnNlcnZlchgDIAEoCSJACgxRdW90ZVJlcXVlc3QSDQoFYnl0ZXMYASABKAQSIQoGcGxhY2VzGAIgAygLMhEubWV0YWNkbi52MS5QbGFjZSLFAgoFUXVvdGUSIAoFcGxhY2UYASABKAsyES5tZXRhY2RuLnYxLlBsYWNlEhIKCnByaWNlX25hbm8YAiABKAMSEwoLZWdyZXNzX25hbm8YAyABKAMSEwoLc2VydmVyX25hbm8YBCABKAMSGgoSZWdyZXNzX25hbm9fcGVyX2diGAUgASgDEhoKEnNlcnZlcl9uYW5vX3Blcl9nYhgGIAEoAxIfChJieXRlc191bnRpbF9jaGFuZ2UYByABKARIAIgBARISCgp1c2VkX2J5dGVzGAggASgEEioKCmNvbmZpZGVuY2UYCSABKA4yFi5tZXRhY2RuLnYxLkNvbmZpZGVuY2USDgoGc291cmNlGAogASgJEg0KBWFzX29mGAsgASgJEg0KBWVycm9yGAwgASgJQhUKE19ieXRlc191bnRpbF9jaGFuZ2UiTgoLUXVvdGVBbnN3ZXISIQoGcXVvdGVzGAEgAygLMhEubWV0YWNkbi52MS5RdW90ZRINCgVtb250aBgCIAEoCRINCgVhdF9tcxgDIAEoAyJWCgtVc2FnZVJlcG9ydBIQCghyZXBvcnRlchgBIAEoCRINCgVtb250aBgCIAEoCRImCgZjb3VudHMYAyADKAsyFi5tZXRhY2RuLnYxLlVzYWdlQ291bnQiPQoKVXNhZ2VDb3VudBIgCgVwbGFjZRgBIAEoCzIRLm1ldGFjZG4udjEuUGxhY2USDQoFYnl0ZXMYAiABKAQiQgoJVXNhZ2VMaXN0Eg0KBW1vbnRoGAEgASgJEiYKBmNvdW50cxgCIAMoCzIWLm1ldGFjZG4udjEuVXNhZ2VDb3VudCpHCgpDb25maWRlbmNlEhoKFkNPTkZJREVOQ0VfVU5TUEVDSUZJRUQQABIHCgNMT1cQARIKCgZNRURJVU0QAhIICgRISUdIEAMqQgoEUG9vbBIUChBQT09MX1VOU1BFQ0lGSUVEEAASCgoGUkVHSU9OEAESDAoIUFJPVklERVIQAhIKCgZTRVJWRVIQA2IGcHJvdG8z");
 
 /**
  * @generated from message metacdn.v1.Tier
@@ -174,6 +174,58 @@ export const SheetListSchema: GenMessage<SheetList> = /*@__PURE__*/
   messageDesc(file_metacdn_v1_pricing, 2);
 
 /**
+ * One write of a sheet. GET /-/v1/prices/{provider}/{region}/history
+ *
+ * @generated from message metacdn.v1.SheetChange
+ */
+export type SheetChange = Message<"metacdn.v1.SheetChange"> & {
+  /**
+   * Absent where the sheet was deleted.
+   *
+   * @generated from field: optional metacdn.v1.Sheet sheet = 1;
+   */
+  sheet?: Sheet | undefined;
+
+  /**
+   * @generated from field: int64 at_ms = 2;
+   */
+  atMs: bigint;
+
+  /**
+   * The token's fingerprint or "local", and the address: "token:1f2e3d4c@192.0.2.7".
+   *
+   * @generated from field: string by = 3;
+   */
+  by: string;
+};
+
+/**
+ * Describes the message metacdn.v1.SheetChange.
+ * Use `create(SheetChangeSchema)` to create a new message.
+ */
+export const SheetChangeSchema: GenMessage<SheetChange> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_pricing, 3);
+
+/**
+ * The newest first.
+ *
+ * @generated from message metacdn.v1.SheetHistory
+ */
+export type SheetHistory = Message<"metacdn.v1.SheetHistory"> & {
+  /**
+   * @generated from field: repeated metacdn.v1.SheetChange changes = 1;
+   */
+  changes: SheetChange[];
+};
+
+/**
+ * Describes the message metacdn.v1.SheetHistory.
+ * Use `create(SheetHistorySchema)` to create a new message.
+ */
+export const SheetHistorySchema: GenMessage<SheetHistory> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_pricing, 4);
+
+/**
  * Where bytes come from.
  *
  * @generated from message metacdn.v1.Place
@@ -202,7 +254,7 @@ export type Place = Message<"metacdn.v1.Place"> & {
  * Use `create(PlaceSchema)` to create a new message.
  */
 export const PlaceSchema: GenMessage<Place> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_pricing, 3);
+  messageDesc(file_metacdn_v1_pricing, 5);
 
 /**
  * POST /-/v1/quotes: what would `bytes` more bytes cost from each place?
@@ -226,7 +278,7 @@ export type QuoteRequest = Message<"metacdn.v1.QuoteRequest"> & {
  * Use `create(QuoteRequestSchema)` to create a new message.
  */
 export const QuoteRequestSchema: GenMessage<QuoteRequest> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_pricing, 4);
+  messageDesc(file_metacdn_v1_pricing, 6);
 
 /**
  * @generated from message metacdn.v1.Quote
@@ -314,7 +366,7 @@ export type Quote = Message<"metacdn.v1.Quote"> & {
  * Use `create(QuoteSchema)` to create a new message.
  */
 export const QuoteSchema: GenMessage<Quote> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_pricing, 5);
+  messageDesc(file_metacdn_v1_pricing, 7);
 
 /**
  * @generated from message metacdn.v1.QuoteAnswer
@@ -343,7 +395,7 @@ export type QuoteAnswer = Message<"metacdn.v1.QuoteAnswer"> & {
  * Use `create(QuoteAnswerSchema)` to create a new message.
  */
 export const QuoteAnswerSchema: GenMessage<QuoteAnswer> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_pricing, 6);
+  messageDesc(file_metacdn_v1_pricing, 8);
 
 /**
  * POST /-/v1/usage: cumulative counts of one reporter in one month. Sending it twice changes nothing;
@@ -375,7 +427,7 @@ export type UsageReport = Message<"metacdn.v1.UsageReport"> & {
  * Use `create(UsageReportSchema)` to create a new message.
  */
 export const UsageReportSchema: GenMessage<UsageReport> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_pricing, 7);
+  messageDesc(file_metacdn_v1_pricing, 9);
 
 /**
  * @generated from message metacdn.v1.UsageCount
@@ -397,7 +449,7 @@ export type UsageCount = Message<"metacdn.v1.UsageCount"> & {
  * Use `create(UsageCountSchema)` to create a new message.
  */
 export const UsageCountSchema: GenMessage<UsageCount> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_pricing, 8);
+  messageDesc(file_metacdn_v1_pricing, 10);
 
 /**
  * GET /-/v1/usage?month=2026-11: totals over all reporters.
@@ -421,7 +473,7 @@ export type UsageList = Message<"metacdn.v1.UsageList"> & {
  * Use `create(UsageListSchema)` to create a new message.
  */
 export const UsageListSchema: GenMessage<UsageList> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_pricing, 9);
+  messageDesc(file_metacdn_v1_pricing, 11);
 
 /**
  * How far to trust a sheet.
