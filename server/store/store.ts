@@ -13,8 +13,15 @@ export interface StagedBody {
   size: number;
 }
 
-/** What a body is made from: chunks, or a file on the store's own machine that the store may take over (move). */
-export type BodySource = AsyncIterable<Uint8Array> | { file: string };
+/**
+ * What a body is made from: chunks, or a file on the store's own machine. The file is gone once it is
+ * staged (moved where possible), and stands untouched where staging fails.
+ */
+export type BodySource = AsyncIterable<Uint8Array> | {
+  file: string;
+  /** What the caller itself found by hashing these very bytes: they are not read once more. */
+  hashed?: StagedBody;
+};
 
 /** A stored manifest, with its place in the store's own order of changes. */
 export interface Entry {
@@ -25,7 +32,7 @@ export interface Entry {
 
 /** Which entries to list, and in which order. */
 export type ListQuery =
-  /** By path (code unit order), from the one after `after`; tombstones only where asked for. */
+  /** By path (code point order: that of the UTF-8 bytes), from the one after `after`; tombstones only where asked for. */
   | { by: "path"; prefix?: string; after?: string; limit: number; tombstones?: boolean }
   /** By change, from the one after `after`; tombstones too. */
   | { by: "change"; after: number; limit: number };
@@ -55,12 +62,13 @@ export interface Store extends AsyncDisposable {
    * Makes a manifest visible if it is newer than what is here (`compareVersions`), and durable before it
    * resolves. Its body must have been staged. True where it is what {@link get} now answers with, also
    * where the very same version was here already; false where something newer is.
-   * @throws {CdnError} 409 where the body is not held.
+   * @throws {CdnError} 409 where the body is not held, 400 where it has another size than the manifest says.
    */
   put(manifest: Manifest): Promise<boolean>;
 
   /**
    * A held body, or the part of it from `start` up to but not including `end`; null where it is not held.
+   * Read it to its end or cancel it: a file may be open behind it.
    * The stream reads from where it stands: a slow reader costs one buffer, not the body.
    * @throws {RangeError} for a part that is not inside the body.
    */

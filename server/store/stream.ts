@@ -1,0 +1,55 @@
+/** Sources of bodies as chunks, and checks that every store makes. */
+import { badRequest, CdnError, type Manifest } from "../../proto/mod.ts";
+import type { StagedBody } from "./store.ts";
+
+/** Bytes of one read from a file. */
+export const READ_BYTES = 256 * 1024;
+
+/** The file's bytes in pieces; each piece is valid until the next one is asked for. */
+export async function* readPieces(path: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  using file = await Deno.open(path, { read: true });
+  const buffer = new Uint8Array(READ_BYTES);
+  for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
+    yield buffer.subarray(0, count);
+  }
+}
+
+/** @throws {CdnError} 400 where `body` is not what was expected. */
+export function requireExpected(body: StagedBody, expected: Partial<StagedBody>): void {
+  if (expected.size !== undefined && body.size !== expected.size) {
+    throw badRequest(`The body must be ${expected.size} bytes long, but has ${body.size}`);
+  }
+  if (expected.sha256 !== undefined && body.sha256 !== expected.sha256) {
+    throw badRequest(`The body must have the digest ${expected.sha256}, but has ${body.sha256}`);
+  }
+}
+
+/** @throws {RangeError} for a part that is not inside a body of `size` bytes. An empty part at its end is inside. */
+export function requireInside(size: number, { start, end }: { start: number; end: number }): void {
+  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > size) {
+    throw new RangeError(`The part from ${start} to ${end} is not inside a body of ${size} bytes`);
+  }
+}
+
+/** @throws {CdnError} 409 where the manifest's body is not held (`size` null), 400 where it is of another size. */
+export function requireBody(manifest: Manifest, size: number | null): void {
+  if (size === null) {
+    throw new CdnError(`Cannot put ${manifest.path}: its body ${manifest.sha256} is not held`, {
+      source: "client",
+      status: 409,
+      retry: true,
+    });
+  }
+  if (size !== manifest.size) {
+    throw badRequest(`Cannot put ${manifest.path}: its body has ${size} bytes, not ${manifest.size}`);
+  }
+}
+
+/** The 507 of a store without room (RFC 4918 §11.5). Another server may have room; this one will not soon. */
+export function noRoom(action: string, cause?: unknown): CdnError {
+  return new CdnError(`Cannot ${action}: there is no room left on this server`, {
+    source: "server",
+    status: 507,
+    cause,
+  });
+}
