@@ -45,10 +45,10 @@ async function listeningLine(output: ReadableStream<Uint8Array>): Promise<string
   throw new Error(`the program ended before it listened: ${text}`);
 }
 
-/** The highest resident memory of a process, in bytes. */
+/** The highest resident memory of a process, in bytes. By grep: only all permissions together let us read /proc. */
 export function peakBytes(pid: number): number {
-  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+  const { stdout } = new Deno.Command("grep", { args: ["VmHWM", `/proc/${pid}/status`], stderr: "null" }).outputSync();
+  return Number(/\d+/.exec(new TextDecoder().decode(stdout))?.[0] ?? 0) * 1024;
 }
 
 /** Runs a command to its end; throws with what it printed where it fails. */
