@@ -20,6 +20,10 @@ export interface UpstreamRequest {
   bodyLength: number | null;
   /** Ends the request, and the answer's body, wherever it stands. */
   signal: AbortSignal;
+  /** How long the server may take from the end of the request to the head of its answer; the transport's default if left out. */
+  headTimeoutMs?: number;
+  /** How long the server may pause while a body goes either way; the transport's default if left out. */
+  idleTimeoutMs?: number;
 }
 
 /** The answer's head, and its body as it comes. */
