@@ -45,5 +45,6 @@ export function formatEntityTag(sha256: string): string {
 /** The digest in an entity tag that {@link formatEntityTag} made; null for any other. */
 export function parseEntityTag(tag: string | null): string | null {
   if (!tag || !/^"[A-Za-z0-9_-]{43}"$/.test(tag)) return null;
-  return encodeHex(decodeBase64(tag.slice(1, -1).replaceAll("-", "+").replaceAll("_", "/") + "="));
+  const sha256 = encodeHex(decodeBase64(tag.slice(1, -1).replaceAll("-", "+").replaceAll("_", "/") + "="));
+  return formatEntityTag(sha256) === tag ? sha256 : null; // 43 digits have two bits more than a digest
 }

@@ -18,7 +18,7 @@ export function compareVersions(a: Version, b: Version): number {
   return a.wallMs - b.wallMs || a.counter - b.counter || (a.server < b.server ? -1 : a.server > b.server ? 1 : 0);
 }
 
-/** A version as text whose order as text is its order: `01932b7c1d2e-0000-server`. */
+/** A version as text whose order as text is its order: `01932b7c1d2e-00000000-server`. */
 export function formatVersion({ wallMs, counter, server }: Version): string {
   return `${wallMs.toString(16).padStart(12, "0")}-${counter.toString(16).padStart(8, "0")}-${server}`;
 }

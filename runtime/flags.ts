@@ -11,6 +11,11 @@ import type { ListenAddress } from "./listen.ts";
 /** A wrong command line or config file: one line, exit status 2. */
 export class UsageError extends Error {
   override name = "UsageError";
+
+  /** One line, whatever it quotes: control characters become spaces. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " "), options);
+  }
 }
 
 /** One flag: how its text becomes a value, and what help says. */
@@ -285,7 +290,7 @@ export function parseCommand<F extends Flags>(
         if (given.length > 1 && !flag.repeated) throw new Error("stands more than once");
         values[name] = flag.parse(given);
       } else if (env) values[name] = flag.parse([env]);
-      else if (name in config) values[name] = flag.parse(config[name]!);
+      else if (Object.hasOwn(config, name)) values[name] = flag.parse(config[name]!);
       else values[name] = flag.fallback;
     } catch (error) {
       const where = given.length > 0 ? `--${name}` : env ? flag.env : `"${name}" in the config file`;
@@ -303,13 +308,14 @@ export function parseCommand<F extends Flags>(
 
 function textsOf(value: unknown, isSwitch: boolean): string[] {
   const list = (Array.isArray(value) ? value : [value]).filter((item) => item !== undefined);
-  if (isSwitch) return list.includes(true) ? ["true"] : [];
+  if (isSwitch) return list.slice(-1).map(String); // "--once=false" wins over a config file too
   return list.map(String);
 }
 
 function readConfig(value: unknown, flags: Flags, input: CommandInput): Record<string, string[]> {
-  const [path] = textsOf(value, false);
+  const [path, second] = textsOf(value, false);
   if (path === undefined) return {};
+  if (second !== undefined) throw new UsageError("--config stands more than once");
   let json: unknown;
   try {
     json = JSON.parse(input.readTextFile(path));
@@ -321,7 +327,7 @@ function readConfig(value: unknown, flags: Flags, input: CommandInput): Record<s
   }
   return Object.fromEntries(
     Object.entries(json).map(([name, entry]) => {
-      if (!(name in flags) || name === "config") {
+      if (!Object.hasOwn(flags, name) || name === "config") {
         throw new UsageError(`unknown key "${name}" in ${path}${suggestion(name, Object.keys(flags))}`);
       }
       return [name, configTexts(entry, name, path)];

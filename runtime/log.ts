@@ -33,8 +33,8 @@ export function createLogger({
       const time = new Date(now()).toISOString();
       write(
         format === "json"
-          ? JSON.stringify({ time, level: name, program, message, ...plainFields(fields) })
-          : `${time} ${name.toUpperCase().padEnd(5)} ${program}: ${message}${textFields(fields)}`,
+          ? oneLine(toJson({ time, level: name, program, message, ...plainFields(fields) }))
+          : oneLine(`${time} ${name.toUpperCase().padEnd(5)} ${program}: ${message}${textFields(fields)}`),
       );
     };
   };
@@ -50,15 +50,32 @@ function plainFields(fields: LogFields): LogFields {
 
 function plainValue(value: unknown): unknown {
   if (value instanceof Error) return value.stack ?? String(value);
-  if (typeof value === "bigint") return value.toString();
   return value;
 }
 
-/** One line whatever the values hold: control characters are escaped. */
+/** A log must not throw, whatever it is given. */
+function toJson(value: unknown): string {
+  try {
+    return JSON.stringify(value, (_, inner) => typeof inner === "bigint" ? inner.toString() : inner) ?? "null";
+  } catch {
+    // A circle: the plain values are kept.
+    const flat = Object.entries(value as object).map(([name, inner]) => [name, String(inner)]);
+    return JSON.stringify(Object.fromEntries(flat));
+  }
+}
+
+/** One line whatever it holds: what a terminal or a log reader might obey is escaped as in JSON. */
+function oneLine(line: string): string {
+  return line.replaceAll(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 function textFields(fields: LogFields): string {
   return Object.entries(fields).map(([name, value]) => {
     const words = value instanceof Error ? (value.stack ?? String(value)) : value;
     const plain = typeof words === "string" && /^[\w./:@+-]+$/.test(words);
-    return ` ${name}=${plain ? words : JSON.stringify(plainValue(words))}`;
+    return ` ${name}=${plain ? words : toJson(plainValue(words))}`;
   }).join("");
 }

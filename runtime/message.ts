@@ -1,7 +1,7 @@
 /** Message endpoints: both encodings in by Content-Type, both out by Accept. */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { codecForAnswer, codecForBody } from "../proto/mod.ts";
-import { readAll } from "./body.ts";
+import { IDLE_TIMEOUT_MS, readAll } from "./body.ts";
 
 /** The largest message that is taken, in bytes, unless the endpoint says otherwise. */
 export const MESSAGE_LIMIT = 1 << 20;
@@ -13,10 +13,14 @@ export const MESSAGE_LIMIT = 1 << 20;
 export async function readMessage<Desc extends DescMessage>(
   request: Request,
   schema: Desc,
-  { limit = MESSAGE_LIMIT, lenient = false }: { limit?: number; lenient?: boolean } = {},
+  { limit = MESSAGE_LIMIT, lenient = false, idleMs = IDLE_TIMEOUT_MS }: {
+    limit?: number;
+    lenient?: boolean;
+    idleMs?: number;
+  } = {},
 ): Promise<MessageShape<Desc>> {
   const codec = codecForBody(request.headers.get("content-type"));
-  return codec.decode(schema, await readAll(request, { limit }), { lenient });
+  return codec.decode(schema, await readAll(request, { limit, idleMs }), { lenient });
 }
 
 /** A message as an answer, in the encoding that the request accepts. */

@@ -76,10 +76,12 @@ export class PeerClient {
     }
     if (response.status < 400) return response;
     const detail = await problemDetail(response);
+    const retryAfterSeconds = parseRetryAfter(response.headers.get("retry-after"), now());
     throw new CdnError(`${new URL(url).host} answered ${response.status}${detail ? `: ${detail}` : ""}`, {
       source,
       status: response.status,
       retry: response.status >= 500 || response.status === 408 || response.status === 429,
+      ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
     });
   }
 
@@ -108,12 +110,26 @@ export class PeerClient {
       const bytes = await readAll(response, { limit, idleMs: timeoutMs });
       return codecForBody(response.headers.get("content-type")).decode(answer, bytes, { lenient: true });
     } catch (cause) {
-      throw new CdnError(`Cannot understand the answer of ${url}: ${words(cause)}`, { source, status: 502, cause });
+      const retry = cause instanceof CdnError && cause.retry; // it broke off: the next may be whole
+      throw new CdnError(`Cannot understand the answer of ${url}: ${words(cause)}`, {
+        source,
+        status: 502,
+        retry,
+        cause,
+      });
     }
   }
 }
 
-/** An error in a few words: those of its cause where it only wraps one. */
+/** Retry-After (RFC 9110 §10.2.3), a number or a date, in seconds from now; null where absent or malformed. */
+export function parseRetryAfter(field: string | null, nowMs: number): number | null {
+  if (field === null) return null;
+  if (/^\d{1,9}$/.test(field)) return Number(field);
+  const at = /^[A-Z][a-z]{2}, /.test(field) ? Date.parse(field) : NaN;
+  return Number.isNaN(at) ? null : Math.max(0, Math.ceil((at - nowMs) / 1000));
+}
+
+/** An error in a few words. */
 export function words(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.message;

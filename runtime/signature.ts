@@ -143,7 +143,7 @@ export class SignatureVerifier {
   /** Only now that the signature is known to be right: a stranger cannot fill the table. */
   #take(nonce: string, nowMs: number): void {
     for (const [old, until] of this.#seen) {
-      if (until > nowMs) break;
+      if (until >= nowMs) break;
       this.#seen.delete(old);
     }
     if (this.#seen.has(nonce)) throw refused("this request was played already");

@@ -1,0 +1,135 @@
+/** Random valid messages of every kind, made from the descriptors, so that a new message is tested at once. */
+import { create, type DescField, type DescMessage, type MessageShape, ScalarType } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { messageFaults, wire } from "../../proto/mod.ts";
+
+/** The schema of every message of the contract. */
+export const schemas: DescMessage[] = Object.values(wire as Record<string, unknown>).filter((
+  value,
+): value is DescMessage => (value as { kind?: string } | null)?.kind === "message").sort((a, b) =>
+  a.typeName < b.typeName ? -1 : 1
+);
+
+const hex = (length: number) =>
+  fc.array(fc.constantFrom(..."0123456789abcdef"), { minLength: length, maxLength: length }).map((all) => all.join(""));
+const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,20}$/);
+const words = fc.string({ unit: "grapheme", maxLength: 30 }).map((text) => text.replaceAll(/\p{Cc}/gu, "").slice(0, 60))
+  .filter((text) => text.isWellFormed());
+const segment = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 })
+  .map((text) => text.replaceAll(/[\p{Cc}\\/]/gu, "_")).filter((text) => !["", ".", "..", "-"].includes(text));
+
+/** Object paths, with all that they may hold. */
+export const objectPath: fc.Arbitrary<string> = fc.array(segment, { minLength: 1, maxLength: 4 })
+  .map((segments) => `/${segments.join("/")}`);
+/** SHA-256 digests. */
+export const sha256Text: fc.Arbitrary<string> = hex(64);
+const pairs = fc.dictionary(name, words, { maxKeys: 5, noNullPrototype: true });
+const whole = (most: number) => fc.bigInt({ min: 0n, max: BigInt(most) });
+const SAFE = Number.MAX_SAFE_INTEGER;
+
+/** What the rules ask of a field, by its local name, where its type does not say it. */
+const byField: Record<string, fc.Arbitrary<unknown>> = {
+  path: objectPath,
+  sha256: sha256Text,
+  meta: pairs,
+  labels: pairs,
+  mediaType: fc.constantFrom("", "image/jpeg", 'text/plain; charset="utf-8"', "application/vnd.a+json;v=1"),
+  id: name,
+  from: name,
+  provider: name,
+  region: name,
+  server: name,
+  reporter: name,
+  role: fc.constantFrom("origin", "edge"),
+  url: fc.constantFrom("http://127.0.0.1:8080", "https://cdn.example.com", "http://[::1]:1"),
+  month: fc.constantFrom("2026-11", "1999-01"),
+  glob: fc.constantFrom("/**", "/a/*.jpg"),
+  wallMs: whole(2 ** 47),
+  modifiedMs: whole(2 ** 47),
+  size: whole(SAFE),
+  bytes: whole(SAFE),
+};
+const byType: Record<string, fc.Arbitrary<unknown>> = {
+  "metacdn.v1.Explanation.size": fc.double({ noNaN: true }),
+  "metacdn.v1.Sheet.unitBytes": fc.constantFrom(1_000_000_000n, 1_073_741_824n),
+  "metacdn.v1.Sheet.freeBytes": whole(SAFE),
+  "metacdn.v1.Sheet.pool": fc.constantFrom(1, 2, 3),
+  "metacdn.v1.Sheet.confidence": fc.constantFrom(1, 2, 3),
+  "metacdn.v1.Sheet.currency": fc.constantFrom("EUR", "CHF"),
+  "metacdn.v1.Sheet.nanoUsdPerCurrency": fc.bigInt({ min: 1n, max: 10n ** 12n }),
+  "metacdn.v1.Sheet.serverNanoPerHour": whole(1e15),
+  "metacdn.v1.Sheet.expectedBytesPerHour": whole(SAFE),
+  "metacdn.v1.Sheet.asOf": fc.constantFrom("", "2026", "2026-05", "2026-05-06"),
+  "metacdn.v1.Sheet.tiers": fc.tuple(
+    fc.uniqueArray(fc.bigInt({ min: 1n, max: 10n ** 15n }), { maxLength: 31 }),
+    fc.array(whole(1e15), { minLength: 32, maxLength: 32 }),
+  ).map(([ends, prices]) => [
+    ...ends.sort((a, b) => a < b ? -1 : 1).map((upToBytes, at) => ({ upToBytes, nanoPerUnit: prices[at]! })),
+    { nanoPerUnit: prices[31]! },
+  ]),
+};
+
+/** Valid messages of one kind. */
+export function message<Desc extends DescMessage>(schema: Desc): fc.Arbitrary<MessageShape<Desc>> {
+  return fc.record(Object.fromEntries(schema.fields.map((field) => [field.localName, fieldValue(schema, field)])), {
+    noNullPrototype: true,
+  })
+    .map((init) => {
+      // Absent is what `undefined` means to the library; noStore must stand alone.
+      const set = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined));
+      if (schema.typeName === "metacdn.v1.CacheRule" && set.noStore) {
+        return create(schema, pick(set, "glob", "noStore"));
+      }
+      return create(schema, set as never);
+    })
+    .filter((made) => messageFaults(schema, made).length === 0);
+}
+
+function pick(from: Record<string, unknown>, ...names: string[]): never {
+  return Object.fromEntries(names.map((each) => [each, from[each]])) as never;
+}
+
+function fieldValue(schema: DescMessage, field: DescField): fc.Arbitrary<unknown> {
+  const special = byType[`${schema.typeName}.${field.localName}`] ??
+    (field.fieldKind === "message" ? undefined : byField[field.localName]);
+  const must = ["version", "updated", "place"].includes(field.localName);
+  const optional = field.presence !== 2 && !must; // 2: proto3's implicit presence
+  const value = special ?? plainValue(field);
+  return optional ? fc.option(value, { nil: undefined, freq: 4 }) : value;
+}
+
+function plainValue(field: DescField): fc.Arbitrary<unknown> {
+  switch (field.fieldKind) {
+    case "message":
+      return message(field.message);
+    case "list":
+      return fc.array<unknown>(field.listKind === "message" ? message(field.message) : words, { maxLength: 3 });
+    case "map":
+      return pairs;
+    case "enum":
+      return fc.constantFrom(...field.enum.values.map((value) => value.number));
+    case "scalar":
+      return scalar(field.scalar);
+  }
+}
+
+function scalar(type: ScalarType): fc.Arbitrary<unknown> {
+  switch (type) {
+    case ScalarType.STRING:
+      return words;
+    case ScalarType.BOOL:
+      return fc.boolean();
+    case ScalarType.BYTES:
+      return fc.uint8Array({ maxLength: 200 });
+    case ScalarType.UINT64:
+      return fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+    case ScalarType.INT64:
+      return fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
+    case ScalarType.UINT32:
+      return fc.integer({ min: 0, max: 2 ** 31 - 1 });
+    case ScalarType.DOUBLE:
+      return fc.double().map((value) => value === 0 ? 0 : value); // JSON has no -0
+    default:
+      throw new Error(`no generator for scalar type ${type}: add one`);
+  }
+}

@@ -1,0 +1,167 @@
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import {
+  CdnError,
+  jsonCodec,
+  manifestFromWire,
+  manifestToWire,
+  messageFaults,
+  protobufCodec,
+  tombstone,
+  wire,
+} from "../../proto/mod.ts";
+import { message } from "./arbitrary.ts";
+
+/** The fields that are at fault, by our rules. */
+function at<Desc extends DescMessage>(schema: Desc, init: MessageInitShape<Desc>): string[] {
+  return messageFaults(schema, create(schema, init)).map(({ field }) => field);
+}
+
+const sha256 = "ab".repeat(32);
+const version = { wallMs: 1n, counter: 0, server: "a" };
+const manifest = { path: "/a", version, sha256, size: 1n, mediaType: "text/plain" };
+const sheet = {
+  provider: "aws",
+  region: "us-east-1",
+  unitBytes: 1_000_000_000n,
+  pool: wire.Pool.REGION,
+  confidence: wire.Confidence.HIGH,
+  tiers: [{ upToBytes: 10n, nanoPerUnit: 5n }, { nanoPerUnit: 3n }],
+};
+
+Deno.test("manifests: what is right passes, and each wrong field is named", () => {
+  const table: [Record<string, unknown>, string[]][] = [
+    [{}, []],
+    [{ path: "/../a" }, ["path"]],
+    [{ path: "" }, ["path"]],
+    [{ version: undefined }, ["version"]],
+    [{ version: { ...version, server: "" } }, ["version"]],
+    [{ version: { ...version, wallMs: -1n } }, ["version"]],
+    [{ version: { ...version, wallMs: 2n ** 60n } }, ["version"]],
+    [{ sha256: "x" }, ["sha256"]],
+    [{ sha256: "" }, ["sha256"]],
+    [{ sha256: "", deleted: true, size: 0n }, []],
+    [{ size: 2n ** 53n }, ["size"]],
+    [{ modifiedMs: -1n }, ["modifiedMs"]],
+    [{ mediaType: "text/html\r\nX: y" }, ["mediaType"]],
+    [{ mediaType: "text" }, ["mediaType"]],
+    [{ mediaType: "text/plain; charset=utf-8" }, []],
+    [{ name: "a\nb" }, ["name"]],
+    [{ name: "n".repeat(513) }, ["name"]],
+    [{ meta: { "a b": "c" } }, ["meta"]],
+    [{ meta: { a: "c\u0000" } }, ["meta"]],
+    [{ meta: { a: "c".repeat(1025) } }, ["meta"]],
+    [{ meta: Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`k${i}`, "v"])) }, []],
+    [{ meta: Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, "v"])) }, ["meta"]],
+  ];
+  for (const [change, fields] of table) {
+    assertEquals(at(wire.ManifestSchema, { ...manifest, ...change } as never), fields, JSON.stringify(change, bigints));
+  }
+});
+
+Deno.test("sheets: tiers without gaps, sorted, priced from zero, the last one open", () => {
+  const free = { nanoPerUnit: 3n };
+  const table: [Record<string, unknown>, string[]][] = [
+    [{}, []],
+    [{ tiers: [free] }, []],
+    [{ tiers: [] }, ["tiers"]],
+    [{ tiers: Array.from({ length: 33 }, (_, i) => i < 32 ? { upToBytes: BigInt(i + 1), nanoPerUnit: 1n } : free) }, [
+      "tiers",
+    ]],
+    [{ tiers: [{ upToBytes: 10n, nanoPerUnit: 5n }] }, ["tiers[0].upToBytes"]],
+    [{ tiers: [free, free] }, ["tiers[0].upToBytes"]],
+    [{ tiers: [{ upToBytes: 10n, nanoPerUnit: -1n }, free] }, ["tiers[0].nanoPerUnit"]],
+    [{ tiers: [{ upToBytes: 10n, nanoPerUnit: 10n ** 16n }, free] }, ["tiers[0].nanoPerUnit"]],
+    [{ tiers: [{ upToBytes: 10n, nanoPerUnit: 1n }, { upToBytes: 10n, nanoPerUnit: 1n }, free] }, [
+      "tiers[1].upToBytes",
+    ]],
+    [{ tiers: [{ upToBytes: 20n, nanoPerUnit: 1n }, { upToBytes: 10n, nanoPerUnit: 1n }, free] }, [
+      "tiers[1].upToBytes",
+    ]],
+    [{ tiers: [{ upToBytes: 0n, nanoPerUnit: 1n }, free] }, ["tiers[0].upToBytes"]],
+    [{ unitBytes: 1_000_000n }, ["unitBytes"]],
+    [{ pool: wire.Pool.POOL_UNSPECIFIED }, ["pool"]],
+    [{ pool: 9 }, ["pool"]],
+    [{ confidence: 0 }, ["confidence"]],
+    [{ currency: "EUR" }, ["nanoUsdPerCurrency"]],
+    [{ currency: "EUR", nanoUsdPerCurrency: 1_080_000_000n }, []],
+    [{ currency: "eur", nanoUsdPerCurrency: 1n }, ["currency"]],
+    [{ nanoUsdPerCurrency: 2n }, ["nanoUsdPerCurrency"]],
+    [{ currency: "USD", nanoUsdPerCurrency: 1_000_000_000n }, []],
+    [{ nanoUsdPerCurrency: -1n }, ["nanoUsdPerCurrency", "nanoUsdPerCurrency"]],
+    [{ serverNanoPerHour: -1n }, ["serverNanoPerHour"]],
+    [{ freeBytes: 2n ** 63n }, ["freeBytes"]],
+    [{ provider: "a/b" }, ["provider"]],
+    [{ region: "" }, ["region"]],
+    [{ asOf: "May" }, ["asOf"]],
+    [{ note: "x".repeat(1025) }, ["note"]],
+  ];
+  for (const [change, fields] of table) {
+    assertEquals(at(wire.SheetSchema, { ...sheet, ...change } as never), fields, JSON.stringify(change, bigints));
+  }
+});
+
+Deno.test("servers, quotes, usage and policies: each wrong field is named with its place", () => {
+  const server = { id: "a", url: "http://a:1", provider: "aws", region: "r", role: "origin", updated: version };
+  const place = { provider: "aws", region: "r" };
+  assertEquals(at(wire.ServerSchema, server), []);
+  assertEquals(at(wire.ServerSchema, { ...server, url: "ftp://a", role: "king", id: "../a" }), ["id", "url", "role"]);
+  for (const url of ["http://a/path", "http://u:p@a", "http://a b", "http://a?q", "http://", "http://a:99999"]) {
+    assertEquals(at(wire.AddServerSchema, { url }), ["url"], url);
+  }
+  assertEquals(at(wire.ServerListSchema, { servers: [server, { ...server, region: "" }] }), ["servers[1].region"]);
+  assertEquals(at(wire.ServerListSchema, { servers: Array.from({ length: 1001 }, () => server) }), ["servers"]);
+  assertEquals(at(wire.QuoteRequestSchema, { bytes: 1n, places: [place, { ...place, server: "/" }] }), [
+    "places[1].server",
+  ]);
+  assertEquals(at(wire.QuoteRequestSchema, { bytes: 2n ** 60n, places: [] }), ["bytes"]);
+  const usage = { reporter: "p", month: "2026-11", counts: [{ place, bytes: 1n }] };
+  assertEquals(at(wire.UsageReportSchema, usage), []);
+  assertEquals(at(wire.UsageReportSchema, { ...usage, month: "2026-13", counts: [{ bytes: 1n }] }), [
+    "month",
+    "counts[0].place",
+  ]);
+  assertEquals(at(wire.CachePolicySchema, { rules: [{ glob: "/**", maxAgeSeconds: 1 }, { glob: "x" }] }), [
+    "rules[1].glob",
+  ]);
+  assertEquals(at(wire.CachePolicySchema, { rules: [{ glob: "/**", noStore: true, immutable: true }] }), [
+    "rules[0].noStore",
+  ]);
+  assertEquals(at(wire.CreateUploadSchema, { path: "/a", size: 2n ** 60n, sha256: "z" }), ["size", "sha256"]);
+  assertEquals(at(wire.CreateUploadSchema, { path: "/a" }), []);
+  assertEquals(at(wire.ChunkSchema, { sha256: "" }), ["sha256"]);
+  assertEquals(
+    at(wire.OfferSchema, { from: "a", url: "http://a:1", manifests: [{ path: "bad" }] }),
+    [],
+    "judged one by one",
+  );
+});
+
+Deno.test("both encodings refuse the same messages", () => {
+  const bad = create(wire.SheetSchema, { ...sheet, tiers: [{ nanoPerUnit: -1n }] });
+  for (const codec of [jsonCodec, protobufCodec]) {
+    try {
+      codec.decode(wire.SheetSchema, codec.encode(wire.SheetSchema, bad));
+      assert(false, "was taken");
+    } catch (error) {
+      assertInstanceOf(error, CdnError);
+      assertEquals(error.fields.map(({ field }) => field), ["tiers[0].nanoPerUnit"]);
+    }
+  }
+});
+
+Deno.test("a manifest goes to the wire and back unchanged, tombstones too", () => {
+  fc.assert(fc.property(message(wire.ManifestSchema), (given) => {
+    const manifest = manifestFromWire(given);
+    assertEquals(manifestFromWire(manifestToWire(manifest)), manifest);
+    assertEquals(manifestToWire(manifest), given);
+  }));
+  const gone = tombstone("/a", { wallMs: 5, counter: 1, server: "s" });
+  assertEquals(manifestFromWire(manifestToWire(gone)), gone);
+  assertEquals(messageFaults(wire.ManifestSchema, manifestToWire(gone)), []);
+});
+
+function bigints(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? `${value}` : value;
+}
