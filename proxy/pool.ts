@@ -49,9 +49,9 @@ export class Pool {
   }
 
   #drop(origin: string, entry: Idle): void {
-    const entries = this.#idle.get(origin)!;
-    const at = entries.indexOf(entry);
-    if (at < 0) return; // In use again: what came is its answer.
+    const entries = this.#idle.get(origin);
+    const at = entries?.indexOf(entry) ?? -1;
+    if (!entries || at < 0) return; // In use again: what came is its answer.
     entries.splice(at, 1);
     entry.watch.end();
     entry.connection.close();

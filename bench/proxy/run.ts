@@ -1,0 +1,68 @@
+/**
+ * The proxy against nginx `proxy_pass`, before the same origin: requests and bytes a second, in turns.
+ *
+ *     deno run -P=bench bench/proxy/run.ts [--rounds N] [--seconds N]
+ *
+ * Needs nginx and wrk. Prints a Markdown table of medians and ratios; the absolute figures are the machine's.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { startNginx } from "./nginx.ts";
+import { startMetacdn, startSmall } from "./contestants.ts";
+import { type Load, load } from "./wrk.ts";
+
+const flags = parseArgs(Deno.args, { string: ["rounds", "seconds", "only"], default: { rounds: "3", seconds: "3" } });
+const rounds = Number(flags.rounds);
+const seconds = Number(flags.seconds);
+const SIZES: [name: string, bytes: number][] = [["1 KiB", 1024], ["100 KiB", 102_400], ["10 MiB", 10_485_760]];
+
+// Memory, where there is some, so that no disk is measured.
+const folder = await Deno.makeTempDir({ dir: "/dev/shm" }).catch(() => Deno.makeTempDir());
+const stack = new AsyncDisposableStack();
+stack.defer(() => Deno.remove(folder, { recursive: true }));
+await Deno.chmod(folder, 0o755); // nginx reads as another user where it was started by root.
+try {
+  await Deno.mkdir(`${folder}/files`);
+  for (const [, bytes] of SIZES) {
+    const content = new Uint8Array(bytes);
+    for (let at = 0; at < bytes; at += 65_536) crypto.getRandomValues(content.subarray(at, at + 65_536));
+    await Deno.writeFile(`${folder}/files/${bytes}`, content);
+  }
+  const origin = stack.use(await startNginx(`${folder}/origin`, { root: `${folder}/files` }));
+  const contestants = [
+    { name: "nginx proxy_pass", ...stack.use(await startNginx(`${folder}/proxy`, { upstream: origin.url })) },
+    { name: "Deno.serve + forward()", ...stack.use(await startSmall(origin.url)) },
+  ];
+  const metacdn = await startMetacdn(origin.url);
+  if (metacdn) contestants.push({ name: "metacdn proxy", ...stack.use(metacdn) });
+
+  const [first] = contestants;
+  console.log(`| body | proxy | requests/s | MB/s | p50 ms | p99 ms | ratio to ${first!.name} |`);
+  console.log("| ---: | --- | ---: | ---: | ---: | ---: | ---: |");
+  for (const [name, bytes] of SIZES) {
+    const results = new Map<string, Load[]>(contestants.map((contestant) => [contestant.name, []]));
+    for (const { url } of contestants) await load(`${url}/${bytes}`, { seconds: 1 });
+    for (let round = 0; round < rounds; round++) {
+      for (const contestant of contestants) {
+        results.get(contestant.name)!.push(await load(`${contestant.url}/${bytes}`, { seconds }));
+      }
+    }
+    const bound = median(results.get(first!.name)!.map((result) => result.perSecond));
+    for (const [contestant, list] of results) {
+      const perSecond = median(list.map((result) => result.perSecond));
+      const p50 = median(list.map((result) => result.p50Ms));
+      const p99 = median(list.map((result) => result.p99Ms));
+      console.log(
+        `| ${name} | ${contestant} | ${perSecond.toFixed(0)} | ${(perSecond * bytes / 1e6).toFixed(0)} | ` +
+          `${p50.toFixed(1)} | ${p99.toFixed(1)} | ${(perSecond / bound).toFixed(2)} |`,
+      );
+    }
+  }
+} finally {
+  await stack.disposeAsync();
+}
+
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}

@@ -1,0 +1,39 @@
+/**
+ * The least proxy: `Deno.serve`, {@link forward}, one known server. What the transport can do, with no routing
+ * before it. Started several times on one port by `run.ts`: `small_proxy.ts PORT ORIGIN`.
+ */
+import { forward } from "../../proxy/forward.ts";
+import { createRawTransport } from "../../proxy/raw_transport.ts";
+import { splitTarget } from "../../proto/mod.ts";
+import type { HeaderLine } from "../../proxy/transport.ts";
+
+const [port, origin] = Deno.args;
+const transport = createRawTransport();
+const candidates = [{ id: "origin", origin: origin! }];
+const context = {
+  transport,
+  observe() {},
+  now: Date.now,
+  headTimeoutMs: 30_000,
+  idleTimeoutMs: 30_000,
+};
+const skipped = new Set(["host", "connection", "content-length", "transfer-encoding"]);
+
+Deno.serve({ hostname: "127.0.0.1", port: Number(port), reusePort: true, onListen() {} }, async (request) => {
+  const { path, query } = splitTarget(request.url);
+  const headers: HeaderLine[] = [];
+  for (const line of request.headers) if (!skipped.has(line[0])) headers.push(line);
+  const answer = await forward(
+    {
+      method: request.method,
+      target: query ? `${path}?${query}` : path,
+      headers,
+      body: request.body,
+      bodyLength: null,
+      signal: request.signal,
+    },
+    candidates,
+    context,
+  );
+  return new Response(answer.body, { status: answer.status, headers: answer.headers });
+});

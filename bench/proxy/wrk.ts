@@ -1,0 +1,30 @@
+/** One run of wrk, the load generator. */
+
+/** What it found. */
+export interface Load {
+  perSecond: number;
+  p50Ms: number;
+  p99Ms: number;
+}
+
+/**
+ * Asks for a URL on 32 connections.
+ * @throws {Error} where an answer was not a success: a fast 502 must not win
+ */
+export async function load(
+  url: string,
+  { seconds, connections = 32 }: { seconds: number; connections?: number },
+): Promise<Load> {
+  const { stdout } = await new Deno.Command("wrk", {
+    args: ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "--timeout", "30s", url],
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
+  if (!perSecond || /Non-2xx|Socket errors/.test(text)) throw new Error(`wrk ${url}:\n${text}`);
+  return { perSecond, p50Ms: latency(text, 50), p99Ms: latency(text, 99) };
+}
+
+function latency(text: string, percent: number): number {
+  const match = new RegExp(`${percent}%\\s+([\\d.]+)(us|ms|s)`).exec(text);
+  return Number(match?.[1]) * ({ us: 0.001, ms: 1, s: 1000 }[match?.[2] ?? "ms"] ?? NaN);
+}

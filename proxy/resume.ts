@@ -1,0 +1,168 @@
+/**
+ * A body that outlives its server. Where the connection breaks or the server pauses for too long, the rest is
+ * fetched by Range (RFC 9110 §14) from another server that holds the same bytes: the one with the same strong
+ * entity tag. The viewer reads one unbroken stream, or one that errors; never a mixture, never a short one.
+ */
+import { Attempt, outcomeOf } from "./attempt.ts";
+import type { ForwardContext, ForwardRequest, Upstream } from "./forward.ts";
+import { type HeaderLine, UpstreamError, type UpstreamResponse } from "./transport.ts";
+
+/** What must be known of a body to go on with it elsewhere. */
+export interface Resumption {
+  /** The strong entity tag of the representation. */
+  etag: string;
+  /** Place of the body's first byte in the representation. */
+  first: number;
+  /** Place of its last byte. */
+  last: number;
+  /** The representation's size; null where the server did not tell it. */
+  total: number | null;
+}
+
+/** Most servers asked for the rest of one body, counted as a multiple of those that there are. */
+const ROUNDS = 3;
+/** Fields of the viewer's that ask for something else than the rest of this very representation. */
+const CONDITIONS = ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
+
+/** How to go on with an answer's body; null where nobody could say that other bytes belong to it. */
+export function resumptionOf({ status, headers, contentLength }: UpstreamResponse): Resumption | null {
+  const etag = field(headers, "etag");
+  if (!etag || !/^"[\x21\x23-\x7e\x80-\xff]*"$/.test(etag) || contentLength === null) return null;
+  if (status === 200) return { etag, first: 0, last: contentLength - 1, total: contentLength };
+  if (status !== 206) return null;
+  const range = contentRange(headers);
+  if (!range || range.last - range.first + 1 !== contentLength) return null;
+  return { etag, ...range };
+}
+
+/**
+ * The stream that the viewer reads. It reads a server only when the viewer asks, so the viewer's pauses are
+ * never taken for the server's.
+ */
+export function resumableBody(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  { attempt, length, request, resumption, candidates, context }: {
+    /** Whose answer it is. */
+    attempt: Attempt;
+    /** The body's, where it is known. */
+    length: number | null;
+    request: ForwardRequest;
+    resumption: Resumption | null;
+    candidates: readonly Upstream[];
+    context: ForwardContext;
+  },
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let reader = body.getReader();
+  const end = (resumption?.first ?? 0) + (length ?? Infinity);
+  let next = resumption?.first ?? 0;
+  let left = candidates.length * ROUNDS;
+  let queue: Upstream[] | null = null;
+
+  /** Finds a server that goes on; throws the first failure where there is none. */
+  async function resume(plan: Resumption, cause: unknown): Promise<void> {
+    // Those after it in order of merit, then those before it, which failed once, and last the one that just failed.
+    queue ??= after(candidates, attempt.server);
+    const tried = new Set<Upstream>();
+    while (left > 0 && queue.length > 0 && !request.signal.aborted) {
+      const server: Upstream = queue.shift()!;
+      if (tried.has(server)) break;
+      tried.add(server);
+      left--;
+      const other = new Attempt(server, context);
+      const verdict = await fetchRest(other, request, plan, next);
+      if (verdict instanceof ReadableStream) {
+        attempt = other;
+        reader = verdict.getReader();
+        queue.push(server);
+        return;
+      }
+      if (verdict === "failed") queue.push(server); // "different": it holds another version, and is not asked again.
+    }
+    throw cause;
+  }
+
+  return new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      while (true) {
+        const asked = performance.now();
+        try {
+          const { value, done } = await reader.read();
+          attempt.received(value?.length ?? 0, performance.now() - asked);
+          next += value?.length ?? 0;
+          if (next > end || (done && length !== null && next < end)) {
+            throw new UpstreamError("The body is not as long as it should be", "broken", false);
+          }
+          if (value) controller.enqueue(value);
+          if (done || next === end) {
+            attempt.end("ok");
+            controller.close();
+            reader.cancel().catch(() => {});
+          }
+          return;
+        } catch (cause) {
+          attempt.received(0, performance.now() - asked);
+          attempt.end(outcomeOf(cause));
+          const gone = cause instanceof UpstreamError && cause.kind === "aborted";
+          if (!resumption || gone) return controller.error(cause);
+          try {
+            await resume(resumption, cause);
+          } catch (error) {
+            return controller.error(error);
+          }
+        }
+      }
+    },
+    async cancel(reason) {
+      attempt.end("viewer-left");
+      await reader.cancel(reason);
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** The rest from one server: its body, or why it cannot be had there. */
+async function fetchRest(
+  attempt: Attempt,
+  request: ForwardRequest,
+  { etag, last, total }: Resumption,
+  next: number,
+): Promise<ReadableStream<Uint8Array<ArrayBuffer>> | "failed" | "different"> {
+  const headers: HeaderLine[] = [
+    ...request.headers.filter(([name]) => !CONDITIONS.includes(name)),
+    ["range", `bytes=${next}-${last}`],
+    ["if-match", etag],
+  ];
+  let response: UpstreamResponse;
+  try {
+    response = await attempt.send({ ...request, method: "GET", headers, body: null, bodyLength: null });
+  } catch {
+    return "failed";
+  }
+  const range = contentRange(response.headers);
+  const fits = response.status === 206 && field(response.headers, "etag") === etag && range !== null &&
+    range.first === next && range.last === last && (total === null || range.total === null || range.total === total) &&
+    (response.contentLength === null || response.contentLength === last - next + 1);
+  if (fits && response.body) {
+    return response.body instanceof ReadableStream ? response.body : new Response(response.body).body!;
+  }
+  if (response.body instanceof ReadableStream) response.body.cancel().catch(() => {});
+  const missing = response.status >= 400 && response.status !== 412 && response.status !== 416;
+  attempt.end(response.status >= 500 ? "server-error" : "ok");
+  return missing ? "failed" : "different";
+}
+
+function after(candidates: readonly Upstream[], server: Upstream): Upstream[] {
+  const at = candidates.indexOf(server);
+  return [...candidates.slice(at + 1), ...candidates.slice(0, at + 1)];
+}
+
+function field(headers: readonly HeaderLine[], wanted: string): string | undefined {
+  return headers.find(([name]) => name === wanted)?.[1];
+}
+
+/** A Content-Range of one part (RFC 9110 §14.4). */
+function contentRange(headers: readonly HeaderLine[]): { first: number; last: number; total: number | null } | null {
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(?:(\d{1,15})|\*)$/.exec(field(headers, "content-range") ?? "");
+  if (!match) return null;
+  const [first, last, total] = [Number(match[1]), Number(match[2]), match[3] === undefined ? null : Number(match[3])];
+  return first <= last && (total === null || last < total) ? { first, last, total } : null;
+}
