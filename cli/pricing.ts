@@ -1,0 +1,53 @@
+/** `metacdn pricing`: the pricing server. */
+import { createPricing, EXPECTED_BYTES_PER_HOUR } from "../pricing/mod.ts";
+import { type CommandInput, commonFlags, parseCommand, sizeFlag, stringFlag } from "../runtime/flags.ts";
+import { listen, requireSafeAddress } from "../runtime/listen.ts";
+import { createLogger } from "../runtime/log.ts";
+import { readSecrets } from "../runtime/secrets.ts";
+import { aborted, stopSignal } from "../runtime/stop.ts";
+
+const flags = {
+  ...commonFlags("127.0.0.1:8090"),
+  data: stringFlag("DIR", ".metacdn/pricing", "where the sheets and the usage are kept"),
+  "expected-bytes-per-hour": sizeFlag(
+    `${EXPECTED_BYTES_PER_HOUR / 1e9}GB`,
+    "the bytes over which a server's hourly price is spread, where its sheet does not say",
+  ),
+};
+
+/** Runs until it is told to stop; resolves to the exit status. */
+export async function pricing(argv: readonly string[], input: CommandInput): Promise<number> {
+  const command = parseCommand(
+    {
+      name: "pricing",
+      summary: "The pricing server: what each cloud charges for the next byte.",
+      flags,
+      examples: [
+        ["metacdn pricing", "at http://127.0.0.1:8090, with the list prices that the program comes with"],
+        ["curl http://127.0.0.1:8090/-/v1/prices/aws/us-east-1", "one price sheet"],
+      ],
+      notes: ["docs/pricing.md says how a price is computed, and how to read and change one."],
+    },
+    argv,
+    input,
+  );
+  if (command.help !== null) {
+    console.log(command.help);
+    return 0;
+  }
+  const { listen: address, data, ...rest } = command.flags;
+  const secrets = readSecrets(rest, input);
+  requireSafeAddress(address, secrets.token);
+  const log = createLogger({ level: rest["log-level"], format: rest["log-format"], program: "pricing" });
+  const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
+  const service = createPricing({ folder: data, secrets, log, expectedBytesPerHour: rest["expected-bytes-per-hour"] });
+  try {
+    const listening = listen(address, service.handler, { log, token: secrets.token });
+    console.log(`listening ${listening.url}`);
+    await aborted(stop);
+    await listening.close();
+  } finally {
+    service.close();
+  }
+  return 0;
+}
