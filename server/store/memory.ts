@@ -2,8 +2,9 @@
 import { createHash } from "node:crypto";
 import { compareVersions, type Manifest } from "../../proto/mod.ts";
 import { comparePaths } from "./path_order.ts";
+import { noRoom } from "./room.ts";
 import type { BodySource, Entry, Listing, ListQuery, StagedBody, Store } from "./store.ts";
-import { noRoom, readPieces, requireBody, requireExpected, requireInside } from "./stream.ts";
+import { readPieces, requireBody, requireExpected, requireInside } from "./stream.ts";
 
 /** Settings of a {@link memoryStore}. */
 export interface MemoryStoreOptions {

@@ -52,7 +52,7 @@ export interface Store extends AsyncDisposable {
   /**
    * Takes in a body: streams it, hashes it, and makes it durable. Nothing is visible by it yet. The body
    * stays for at least `graceMs` (a setting of the store) even where no manifest names it.
-   * A body that is held already is not written again.
+   * A body that is held already is not kept twice.
    * @throws {CdnError} 400 (source "client", message names both) where it is not what was expected;
    * what the source throws is passed on. In both cases nothing is left behind.
    */

@@ -45,11 +45,35 @@ export function requireBody(manifest: Manifest, size: number | null): void {
   }
 }
 
-/** The 507 of a store without room (RFC 4918 §11.5). Another server may have room; this one will not soon. */
-export function noRoom(action: string, cause?: unknown): CdnError {
-  return new CdnError(`Cannot ${action}: there is no room left on this server`, {
-    source: "server",
-    status: 507,
-    cause,
-  });
+/**
+ * The bytes of a file from `start` to `end`, read as the reader asks for them. To the file's end the
+ * runtime reads by itself, which is twice as fast.
+ */
+export function streamPart(
+  path: string,
+  { start, end, size }: { start: number; end: number; size: number },
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  if (start === end) return new ReadableStream({ start: (controller) => controller.close() });
+  const file = Deno.openSync(path, { read: true });
+  if (start > 0) file.seekSync(start, Deno.SeekMode.Start);
+  if (end === size) return file.readable;
+  let left = end - start;
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const buffer = new Uint8Array(Math.min(left, READ_BYTES));
+        const count = await file.read(buffer);
+        if (count === null) throw new Error(`${path} is shorter than it was`);
+        left -= count;
+        controller.enqueue(buffer.subarray(0, count));
+        if (left > 0) return;
+        controller.close();
+        file.close();
+      } catch (error) {
+        file.close();
+        throw error;
+      }
+    },
+    cancel: () => file.close(),
+  }, { highWaterMark: 0 });
 }
