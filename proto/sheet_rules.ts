@@ -1,11 +1,17 @@
 /** The rules of a price sheet: what tier arithmetic relies on. */
-import { between, faults, matching, optional, text } from "./check.ts";
+import { between, faults, matching, optional, type Rule, text } from "./check.ts";
 import type { FieldError } from "./error.ts";
 import type { Sheet } from "./gen/metacdn/v1/pricing_pb.ts";
 
 const identifier = matching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits, ".", "-" or "_"');
 /** A million dollars: beyond any price of anything here, and far below overflow. */
 const MOST_NANO = 1e15;
+
+/** "2026", "2026-05" or "2026-05-06", and a day that exists. */
+const calendarDate: Rule<string> = (value) =>
+  /^\d{4}(-\d{2}(-\d{2})?)?$/.test(value) && new Date(value).toJSON()?.startsWith(value)
+    ? null
+    : 'must be a date such as "2026", "2026-05" or "2026-05-06"';
 
 /** What is wrong with a sheet; empty where nothing is. */
 export function sheetFaults(sheet: Sheet): FieldError[] {
@@ -21,7 +27,7 @@ export function sheetFaults(sheet: Sheet): FieldError[] {
     serverNanoPerHour: between(0, MOST_NANO),
     expectedBytesPerHour: between(0),
     source: text(512),
-    asOf: optional(matching(/^\d{4}(-\d{2}(-\d{2})?)?$/, 'a date such as "2026-05-06"')),
+    asOf: optional(calendarDate),
     confidence: (confidence) => confidence >= 1 && confidence <= 3 ? null : 'must be "LOW", "MEDIUM" or "HIGH"',
     note: text(1024),
     tiers: (tiers) => tiers.length >= 1 && tiers.length <= 32 ? null : "must have 1 to 32 entries",
