@@ -1,0 +1,31 @@
+/** Who is known to hold what. A hint that spares messages and answers `copies`: it is bounded, and forgets. */
+import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
+
+/** The newest version of each path that each server was heard to hold; the paths heard of last are kept. */
+export class Holders {
+  readonly #paths = new Map<string, Map<string, Version>>();
+
+  /** @param most paths that are remembered */
+  constructor(readonly most = 20_000) {}
+
+  /** Takes note that a server has this version of the path, or a newer one, on disk. */
+  note(server: string, { path, version }: Pick<Manifest, "path" | "version">): void {
+    const held = this.#paths.get(path) ?? new Map<string, Version>();
+    this.#paths.delete(path);
+    this.#paths.set(path, held);
+    const known = held.get(server);
+    if (!known || compareVersions(version, known) > 0) held.set(server, version);
+    if (this.#paths.size > this.most) this.#paths.delete(this.#paths.keys().next().value!);
+  }
+
+  /** True where the server is known to hold this version or a newer one. */
+  has(server: string, { path, version }: Pick<Manifest, "path" | "version">): boolean {
+    const known = this.#paths.get(path)?.get(server);
+    return known !== undefined && compareVersions(known, version) >= 0;
+  }
+
+  /** Forgets what a server holds. */
+  forget(server: string): void {
+    for (const held of this.#paths.values()) held.delete(server);
+  }
+}
