@@ -1,0 +1,102 @@
+/** Puts a proxy together from its parts. */
+import { encodeHex } from "@std/encoding/hex";
+import type { Codec } from "../proto/mod.ts";
+import { noSecrets, type Secrets } from "../runtime/guard.ts";
+import type { Handler } from "../runtime/listen.ts";
+import { type Logger, silentLogger } from "../runtime/log.ts";
+import { Brain } from "./brain.ts";
+import { createHandler } from "./handler.ts";
+import { createRawTransport } from "./raw_transport.ts";
+import { type ProxySettings, proxySettings } from "./settings.ts";
+import { SizeMemory } from "./sizes.ts";
+import type { Transport } from "./transport.ts";
+import type { View } from "./view.ts";
+
+/** What a proxy is made from; everything has a default. */
+export interface ProxyOptions {
+  settings?: Partial<ProxySettings>;
+  secrets?: Secrets;
+  log?: Logger;
+  /** A transport for forwarding, and one for each probe. */
+  openTransport?: () => Transport;
+  fetch?: typeof fetch;
+  codec?: Codec;
+  /** Milliseconds since 1970, with a fraction. */
+  now?: () => number;
+  random?: () => number;
+  /** A name that no other run of any proxy has: the reporter of usage, and our name in Via. */
+  id?: string;
+}
+
+/** A proxy that has its parts, but does not listen. */
+export interface Proxy {
+  /** Answers a request. */
+  handler: Handler;
+  /** Begins to learn and measure. `port` is the one that it is reached at. */
+  start(port: number): void;
+  /** What is known now. */
+  view(): View;
+  /** Ends it, after a last report of usage. */
+  close(): Promise<void>;
+}
+
+/** The wall clock, finer than a millisecond. */
+export function preciseNow(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+/** A name that no other run of any proxy has. */
+export function newProxyId(): string {
+  return `proxy-${encodeHex(crypto.getRandomValues(new Uint8Array(6)))}`;
+}
+
+/** Puts a proxy together. `serveProxy` does that and listens. */
+export function createProxy(options: ProxyOptions = {}): Proxy {
+  const { secrets = noSecrets, log = silentLogger, now = preciseNow, id = newProxyId() } = options;
+  const { openTransport = createRawTransport } = options;
+  const settings = proxySettings(options.settings);
+  const brain = createBrain({ ...options, id }, settings);
+  const transport = openTransport();
+  let port = 0;
+  const handler = createHandler({
+    settings,
+    secrets,
+    view: () => brain.view(),
+    observe: (observation) => brain.observe(observation),
+    sizes: new SizeMemory({ assumedBytes: settings.assumedBytes }),
+    port: () => port,
+    transport,
+    pseudonym: id,
+    log,
+    now,
+  });
+  return {
+    handler,
+    start(at) {
+      port = at;
+      brain.start();
+    },
+    view: () => brain.view(),
+    async close() {
+      await brain.close();
+      transport.close();
+    },
+  };
+}
+
+/** The learning half of a proxy alone: what the main isolate holds where workers answer. */
+export function createBrain(options: ProxyOptions & { id: string }, settings: ProxySettings): Brain {
+  const { secrets = noSecrets, log = silentLogger, now = preciseNow, random = Math.random } = options;
+  return new Brain({
+    settings,
+    clusterKey: secrets.clusterKey,
+    token: secrets.token,
+    openTransport: options.openTransport ?? (() => createRawTransport()),
+    log,
+    now,
+    random,
+    fetch: options.fetch ?? globalThis.fetch,
+    ...(options.codec ? { codec: options.codec } : {}),
+    reporter: options.id,
+  });
+}

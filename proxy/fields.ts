@@ -1,0 +1,81 @@
+/** Header fields as a proxy must treat them: which go on, which stop here, which it adds. Pure. */
+import { type Dictionary, serializeDictionary, Token } from "structured-headers";
+import type { HeaderLine } from "./transport.ts";
+
+/** Meant for one connection only (RFC 9110 §7.6.1), or set anew by the transport. */
+const STOPS_HERE = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Who asks, and by whom it is passed on. */
+export interface Hop {
+  /** The client's address. */
+  client: string;
+  /** What the client took for the server: the request's authority. */
+  host: string;
+  scheme: string;
+  /** Our name in Via: one that no other proxy has. */
+  pseudonym: string;
+  /** Leave out Origin: it has been checked here, against the host that the client sees. */
+  dropOrigin: boolean;
+}
+
+/** The fields of a request as they go on to a server. */
+export function requestFields(headers: Headers, { client, host, scheme, pseudonym, dropOrigin }: Hop): HeaderLine[] {
+  const connection = headers.get("connection");
+  const named = connection === null ? null : new Set(connection.toLowerCase().split(",").map((name) => name.trim()));
+  const lines: HeaderLine[] = [];
+  let via = "";
+  let forwarded = "";
+  let forwardedFor = "";
+  for (const [name, value] of headers) {
+    if (STOPS_HERE.has(name) || named?.has(name) || (dropOrigin && name === "origin")) continue;
+    if (name === "via") via = `${value}, `;
+    else if (name === "forwarded") forwarded = `${value}, `;
+    else if (name === "x-forwarded-for") forwardedFor = `${value}, `;
+    else lines.push([name, value]);
+  }
+  const node = client.includes(":") ? `"[${client}]"` : client;
+  lines.push(
+    ["via", `${via}1.1 ${pseudonym}`],
+    // RFC 7239; the host is quoted because it has a colon.
+    ["forwarded", `${forwarded}for=${node};host="${host.replace(/["\\]/g, "")}";proto=${scheme}`],
+    ["x-forwarded-for", forwardedFor + client],
+  );
+  return lines;
+}
+
+/** True where a Via field names us: the request has come round (RFC 9110 §7.6.3). */
+export function hasPassed(via: string | null, pseudonym: string): boolean {
+  return via !== null && via.split(",").some((entry) => entry.trim().split(/\s+/)[1] === pseudonym);
+}
+
+/** The value of Metacdn-Route: a dictionary (RFC 9651) that says who answered, and by which rule. */
+export function routeField(
+  { server, policy, prices, failed = [] }: { server?: string; policy: string; prices: string; failed?: string[] },
+): string {
+  const route: Dictionary = new Map();
+  if (server !== undefined) route.set("server", [server, new Map()]);
+  route.set("policy", [new Token(policy), new Map()]);
+  route.set("prices", [new Token(prices), new Map()]);
+  if (failed.length) route.set("failed", [failed.map((id) => [id, new Map()]), new Map()]);
+  return serializeDictionary(route);
+}
+
+/** The value of Server-Timing for the parts of an exchange, in milliseconds. */
+export function timingField(parts: Record<string, number>): string {
+  let text = "";
+  for (const name in parts) text += `${text && ", "}${name};dur=${Math.round(parts[name]! * 1000) / 1000}`;
+  return text;
+}

@@ -1,0 +1,68 @@
+/** The settings of a proxy: defaults and checks together. */
+import { type Policy, secondNanoOf } from "./score.ts";
+
+/** How a proxy measures and decides; each has a default. Times in milliseconds. */
+export interface ProxySettings {
+  /** Where the list of servers is asked for: the first that answers; the others are fallbacks. */
+  servers: readonly string[];
+  /** Pricing servers, asked in the same way; may be empty. */
+  pricing: readonly string[];
+  policy: Policy;
+  /** 0: price alone; 1: time alone (docs/routing.md). */
+  weight: number;
+  /** Host names that it answers for, beside those of the known servers and its own addresses. */
+  names: readonly string[];
+  listIntervalMs: number;
+  probeIntervalMs: number;
+  probeTimeoutMs: number;
+  /** How often some bytes are fetched to measure a rate, where no real transfer did. */
+  sampleIntervalMs: number;
+  sampleBytes: number;
+  priceIntervalMs: number;
+  usageIntervalMs: number;
+  /** Least time between two published views. */
+  publishIntervalMs: number;
+  /** How long a server may take to send the head of its answer. */
+  headTimeoutMs: number;
+  /** How long a server may pause in the middle of a body. */
+  idleTimeoutMs: number;
+  /** How long a connection to a server is taken to stay open after a transfer. */
+  warmMs: number;
+  /** The size of an object that was not seen yet, in bytes. */
+  assumedBytes: number;
+  /** How many servers a request is tried at. */
+  attempts: number;
+}
+
+/** The defaults. */
+export const PROXY_DEFAULTS: ProxySettings = {
+  servers: ["http://127.0.0.1:8080"],
+  pricing: ["http://127.0.0.1:8090"],
+  policy: "combined",
+  weight: 0.5,
+  names: [],
+  listIntervalMs: 3000,
+  probeIntervalMs: 5000,
+  probeTimeoutMs: 5000,
+  sampleIntervalMs: 60_000,
+  sampleBytes: 256 << 10,
+  priceIntervalMs: 2000,
+  usageIntervalMs: 5000,
+  publishIntervalMs: 100,
+  headTimeoutMs: 10_000,
+  idleTimeoutMs: 15_000,
+  warmMs: 10_000,
+  assumedBytes: 256 << 10,
+  attempts: 8,
+};
+
+/** The settings given, with the defaults for the others. Throws a `RangeError` for one that makes no sense. */
+export function proxySettings(given: Partial<ProxySettings> = {}): ProxySettings {
+  const settings = { ...PROXY_DEFAULTS, ...given };
+  secondNanoOf(settings.weight);
+  for (const [name, value] of Object.entries(settings)) {
+    if (typeof value === "number" && name !== "weight" && !(value > 0)) throw new RangeError(`${name} must be above 0`);
+  }
+  if (settings.servers.length === 0) throw new RangeError("at least one server must be given");
+  return { ...settings, names: settings.names.map((name) => name.toLowerCase()) };
+}

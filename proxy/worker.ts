@@ -1,0 +1,115 @@
+/**
+ * One of several isolates that answer on one port. It decides and forwards by the view that it is sent, and
+ * sends back what it saw, in batches.
+ */
+import { listen, type Listening } from "../runtime/listen.ts";
+import type { Logger } from "../runtime/log.ts";
+import type { Observation } from "./forward.ts";
+import { createHandler } from "./handler.ts";
+import type { FromWorker, LearntSizes, ToWorker } from "./messages.ts";
+import { preciseNow } from "./create.ts";
+import { createRawTransport } from "./raw_transport.ts";
+import { SizeMemory } from "./sizes.ts";
+import type { View } from "./view.ts";
+
+/** How long what was seen may wait to be sent, in milliseconds. */
+const BATCH_MS = 100;
+/** How much of it, before it goes at once. */
+const BATCH_MOST = 512;
+
+/** What is used of a worker's global scope; its types are not those of a page. */
+const scope = self as unknown as {
+  postMessage(message: FromWorker): void;
+  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
+  close(): void;
+};
+
+let view: View;
+let sizes: SizeMemory;
+let listening: Listening;
+const transport = createRawTransport();
+
+let observations: Observation[] = [];
+let learnt: LearntSizes = [];
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+function flush(): void {
+  clearTimeout(timer);
+  timer = undefined;
+  if (observations.length === 0 && learnt.length === 0) return;
+  scope.postMessage({ kind: "observed", observations, sizes: learnt });
+  observations = [];
+  learnt = [];
+}
+
+function flushSoon(): void {
+  if (observations.length >= BATCH_MOST) flush();
+  else timer ??= setTimeout(flush, BATCH_MS);
+}
+
+const log = Object.fromEntries(
+  (["debug", "info", "warn", "error"] as const).map((level) => [
+    level,
+    (message: string, fields: Record<string, unknown> = {}) =>
+      scope.postMessage({ kind: "log", level, message, fields: cloneable(fields) }),
+  ]),
+) as unknown as Logger;
+
+/** What cannot be sent as it is, as text. */
+function cloneable(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      value instanceof Error ? value.stack ?? String(value) : typeof value === "object" ? String(value) : value,
+    ]),
+  );
+}
+
+function start({ address, settings, secrets, pseudonym }: Extract<ToWorker, { kind: "start" }>): void {
+  sizes = new SizeMemory({ assumedBytes: settings.assumedBytes });
+  const handler = createHandler({
+    settings,
+    secrets,
+    view: () => view,
+    observe(observation) {
+      observations.push(observation);
+      flushSoon();
+    },
+    learnt(target, bytes) {
+      learnt.push([target, bytes]);
+      flushSoon();
+    },
+    sizes,
+    port: () => listening.port,
+    transport,
+    pseudonym,
+    log,
+    now: preciseNow,
+  });
+  try {
+    listening = listen(address, handler, { log, token: secrets.token, reusePort: true });
+    scope.postMessage({ kind: "listening", port: listening.port });
+  } catch (error) {
+    scope.postMessage({ kind: "failed", message: (error as Error).message });
+  }
+}
+
+scope.onmessage = async ({ data }) => {
+  switch (data.kind) {
+    case "start":
+      view = data.view;
+      return start(data);
+    case "view":
+      view = data.view;
+      return;
+    case "sizes":
+      for (const [target, bytes] of data.sizes) sizes.learn(target, bytes);
+      return;
+    case "stop":
+      await listening.close(data.graceMs);
+      transport.close();
+      flush();
+      scope.postMessage({ kind: "stopped" });
+      scope.close();
+  }
+};
