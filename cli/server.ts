@@ -1,0 +1,109 @@
+/** `metacdn server`: a content server. */
+import { codecOf } from "../proto/mod.ts";
+import {
+  choiceFlag,
+  commonFlags,
+  nameFlag,
+  pairsFlag,
+  parseCommand,
+  sizeFlag,
+  stringFlag,
+  urlFlag,
+  urlsFlag,
+  UsageError,
+} from "../runtime/flags.ts";
+import { listen, requireSafeAddress } from "../runtime/listen.ts";
+import { createLogger } from "../runtime/log.ts";
+import { readSecrets } from "../runtime/secrets.ts";
+import { aborted, stopSignal } from "../runtime/stop.ts";
+import { defaultLimits, defaultRules, keepServerId, makeServerId, openServer, parsePolicy } from "../server/mod.ts";
+import type { Command } from "./command.ts";
+
+const spec = {
+  name: "server",
+  summary: "A content server: takes objects, keeps them, hands them out, and shares them with its peers.",
+  flags: {
+    ...commonFlags("127.0.0.1:8080"),
+    "id": nameFlag("NAME", null, "this server's name; made once and kept in the data folder unless given"),
+    "data": stringFlag("DIR", "./.metacdn/server", "where objects and everything else is kept"),
+    "provider": nameFlag("NAME", "local", "the cloud that this server is at, as its price sheet names it"),
+    "region": nameFlag("NAME", "local", "the cloud's region"),
+    "role": choiceFlag(["origin", "edge"], "origin", "an origin is sent all content; an edge keeps what it is given"),
+    "label": pairsFlag("shown in the list of servers"),
+    "url": urlFlag(null, "where others reach this server, if not at the listening address"),
+    "peers": urlsFlag([], "other servers to join; they tell of further ones"),
+    "encoding": choiceFlag(["json", "protobuf"], "json", "what messages to other servers are sent in"),
+    "cache-policy": stringFlag("FILE", null, "caching rules by glob, as JSON (see server/README.md)"),
+    "chunk-size": sizeFlag("8MiB", "the largest chunk of an upload that is taken", { least: 64 << 10, most: 64 << 20 }),
+    "max-object-size": sizeFlag("1TiB", "the largest object that is taken"),
+  },
+  examples: [
+    ["metacdn server", "on http://127.0.0.1:8080, keeping everything below ./.metacdn/server"],
+    [
+      "METACDN_TOKEN=… METACDN_CLUSTER_KEY=… metacdn server --listen :8080 --url http://a.example.com:8080 \\\n" +
+      "      --provider aws --region us-east-1 --peers http://b.example.com:8080",
+      "one of several servers",
+    ],
+    ["curl -T photo.jpg http://127.0.0.1:8080/photo.jpg", "puts an object"],
+  ] as [string, string][],
+};
+
+/** Runs a server until it is told to stop. */
+export const server: Command = async (argv, input) => {
+  const parsed = parseCommand(spec, argv, input);
+  if (parsed.help !== null) {
+    console.log(parsed.help);
+    return 0;
+  }
+  const { flags } = parsed;
+  const secrets = readSecrets(flags, input);
+  if (flags.peers.length > 0 && secrets.token !== null && secrets.clusterKey === null) {
+    throw new UsageError(
+      "--peers with a token needs the cluster key that all servers share: set METACDN_CLUSTER_KEY, or --cluster-key-file",
+    );
+  }
+  requireSafeAddress(flags.listen, secrets.token);
+  const policy = flags["cache-policy"] === null ? defaultRules : readPolicy(flags["cache-policy"], input.readTextFile);
+  const log = createLogger({ level: flags["log-level"], format: flags["log-format"], program: "server" });
+  const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
+
+  const id = await keepServerId(flags.data, flags.id, () => makeServerId(Deno.hostname(), Math.random));
+  await using node = await openServer({
+    data: flags.data,
+    identity: { id, provider: flags.provider, region: flags.region, role: flags.role, labels: flags.label },
+    secrets,
+    codec: codecOf(flags.encoding),
+    policy,
+    limits: { ...defaultLimits, chunkSize: flags["chunk-size"], maxObjectSize: flags["max-object-size"] },
+    log,
+  });
+  const listening = listen(flags.listen, node.handler, { log, token: secrets.token });
+  const url = flags.url ?? reachable(listening.url);
+  node.start(url, flags.peers);
+  console.log(`listening ${listening.url}`);
+  log.info("started", { id, url, data: flags.data, provider: flags.provider, region: flags.region });
+
+  await aborted(stop);
+  log.info("stopping");
+  await listening.close();
+  return 0;
+};
+
+function readPolicy(file: string, readTextFile: (path: string) => string) {
+  let text: string;
+  try {
+    text = readTextFile(file);
+  } catch (error) {
+    throw new UsageError(`--cache-policy: cannot read ${file}: ${(error as Error).message}`);
+  }
+  try {
+    return parsePolicy(text);
+  } catch (error) {
+    throw new UsageError(`--cache-policy: ${file}: ${(error as Error).message}`);
+  }
+}
+
+/** Nobody can be told to come to "every address": then it is the machine's name. */
+function reachable(url: string): string {
+  return url.replace(/^http:\/\/(0\.0\.0\.0|\[::\])(?=:)/, `http://${Deno.hostname()}`);
+}

@@ -1,0 +1,124 @@
+/** `/-/v1/peer/…`: what servers, and proxies, ask of a server; signed with the cluster key. */
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { badRequest, codecForBody, formatEntityTag, isDigest, wire } from "../../proto/mod.ts";
+import { readAll } from "../../runtime/body.ts";
+import { messageResponse } from "../../runtime/message.ts";
+import { contentRange, type Selection, selectRanges } from "../serve/range.ts";
+import type { Store } from "../store/store.ts";
+import type { Call } from "./table.ts";
+
+/** The most bytes that a probe may ask for. */
+export const MAX_PROBE_BYTES = 4 << 20;
+
+/** POST /-/v1/peer/servers */
+export async function exchangeServers(call: Call): Promise<Response> {
+  const list = await readPeerMessage(call, wire.ServerListSchema);
+  return messageResponse(call.request, wire.ServerListSchema, await call.parts.cluster.exchangeServers(list));
+}
+
+/** POST /-/v1/peer/offers */
+export async function receiveOffer(call: Call): Promise<Response> {
+  const offer = await readPeerMessage(call, wire.OfferSchema);
+  return messageResponse(call.request, wire.OfferAnswerSchema, await call.parts.cluster.receiveOffer(offer));
+}
+
+/** GET /-/v1/peer/bodies/{sha256}: a held body, whether or not a manifest names it; whole or one range of it. */
+export async function sendBody({ request, segments, parts }: Call): Promise<Response> {
+  const { guard, store } = parts;
+  guard.requirePeer(request, null);
+  const sha256 = segments.sha256!;
+  if (!isDigest(sha256)) throw badRequest("A body is named by its SHA-256: 64 lower-case hexadecimal digits");
+  const size = await sizeOf(store, sha256);
+  if (size === null) throw badRequest("The body is not held here", { status: 404 });
+  const etag = formatEntityTag(sha256);
+  const selection = selectOne(request, etag, size);
+  if (selection.kind === "unsatisfiable") {
+    throw badRequest("The range lies outside the body", {
+      status: 416,
+      headers: { "content-range": `bytes */${size}` },
+    });
+  }
+  const range = selection.kind === "parts" ? selection.parts[0]! : { start: 0, end: size };
+  const body = request.method === "HEAD" ? null : await store.open(sha256, range);
+  return new Response(body, {
+    status: selection.kind === "parts" ? 206 : 200,
+    headers: {
+      etag,
+      "content-type": "application/octet-stream",
+      "content-length": String(range.end - range.start),
+      "cache-control": "no-store",
+      "accept-ranges": "bytes",
+      ...(selection.kind === "parts" && { "content-range": contentRange(range, size) }),
+    },
+  });
+}
+
+/** One range at most: several come as the whole. */
+function selectOne(request: Request, etag: string, size: number): Selection {
+  const range = request.method === "GET" ? request.headers.get("range") : null;
+  const ifRange = request.headers.get("if-range");
+  if (range === null || (ifRange !== null && ifRange !== etag)) return { kind: "whole" };
+  return selectRanges(range, size, { most: 1 });
+}
+
+/**
+ * A body's size by its digest alone, null where it is not held. A store tells sizes only by manifest, and
+ * says no (RangeError) to parts that are not inside a body: so the end is searched for, with empty parts,
+ * for which nothing is read.
+ */
+async function sizeOf(store: Pick<Store, "open">, sha256: string): Promise<number | null> {
+  const reaches = async (end: number) => {
+    try {
+      const part = await store.open(sha256, { start: end, end });
+      await part?.cancel();
+      return part === null ? null : true;
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  };
+  if (await reaches(0) === null) return null;
+  let inside = 0;
+  let outside = 1;
+  while (await reaches(outside)) [inside, outside] = [outside, outside * 2];
+  while (outside - inside > 1) {
+    const middle = Math.floor((inside + outside) / 2);
+    if (await reaches(middle)) inside = middle;
+    else outside = middle;
+  }
+  return inside;
+}
+
+/** GET /-/v1/peer/probe?bytes=N: N bytes that do not compress, for measuring a link. */
+export function probe({ request, query, parts }: Call): Response {
+  parts.guard.requirePeer(request, null);
+  const text = query.get("bytes") ?? "";
+  if (!/^\d{1,7}$/.test(text) || Number(text) > MAX_PROBE_BYTES) {
+    throw badRequest(`"bytes" must be a whole number from 0 to ${MAX_PROBE_BYTES}`);
+  }
+  return new Response(request.method === "HEAD" ? null : noise().subarray(0, Number(text)), {
+    headers: { "content-type": "application/octet-stream", "cache-control": "no-store", "content-length": text },
+  });
+}
+
+let noiseBytes: Uint8Array<ArrayBuffer> | undefined;
+
+/** Made at the first probe; 4 MiB. */
+function noise(): Uint8Array<ArrayBuffer> {
+  if (!noiseBytes) {
+    noiseBytes = new Uint8Array(MAX_PROBE_BYTES);
+    for (let at = 0; at < noiseBytes.length; at += 65536) crypto.getRandomValues(noiseBytes.subarray(at, at + 65536));
+  }
+  return noiseBytes;
+}
+
+/** The body is read (bounded) first, because the signature covers it; decoded only once the peer is known. */
+async function readPeerMessage<Desc extends DescMessage>(
+  { request, parts }: Call,
+  schema: Desc,
+): Promise<MessageShape<Desc>> {
+  const { guard, limits } = parts;
+  const body = await readAll(request, { limit: limits.peerMessage, idleMs: limits.idleMs });
+  guard.requirePeer(request, body);
+  return codecForBody(request.headers.get("content-type")).decode(schema, body, { lenient: true });
+}

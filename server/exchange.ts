@@ -1,0 +1,153 @@
+/**
+ * One request, from its head to its answer, as a table of named steps:
+ *
+ *     route ─┬─ lookup ── condition ── select ── respond      GET and HEAD of an object
+ *            ├─ receive                                       PUT
+ *            ├─ remove                                        DELETE
+ *            ├─ index                                         GET /
+ *            ├─ own                                           everything below /-/
+ *            └─ options
+ *
+ * A step does one thing and names the next; whatever goes wrong is thrown and becomes problem+json.
+ */
+import { badRequest, CdnError, decodePath, type Manifest, OWN_PREFIX, splitTarget, type Target } from "../proto/mod.ts";
+import { callEndpoint, methodNotAllowed } from "./endpoints/table.ts";
+import { isLive, type Parts } from "./parts.ts";
+import { receive, remove } from "./receive.ts";
+import { checkPreconditions, type Validators, validatorsOf } from "./serve/conditional.ts";
+import { contentResponse, notModified, selectParts } from "./serve/content.ts";
+import { indexResponse, listObjects } from "./serve/listing.ts";
+import type { Selection } from "./serve/range.ts";
+import { notFound } from "./write.ts";
+
+type Step =
+  | "route"
+  | "options"
+  | "own"
+  | "index"
+  | "lookup"
+  | "condition"
+  | "select"
+  | "respond"
+  | "receive"
+  | "remove"
+  | "done";
+
+/** What the steps of one request know so far. */
+class Exchange {
+  readonly target: Target;
+  /** The object's path, decoded and checked; set by `route` where the request is for an object. */
+  path = "";
+  /** The object; set by `lookup`. */
+  manifest!: Manifest;
+  validators!: Validators;
+  /** Which part of it; set by `select`. */
+  selection: Selection = { kind: "whole" };
+  response: Response | null = null;
+
+  constructor(readonly request: Request, readonly parts: Parts) {
+    // Not `new URL`, which would resolve ".." and so hide what the client tried.
+    this.target = splitTarget(request.url);
+  }
+}
+
+const OBJECT_METHODS = "GET, HEAD, PUT, DELETE, OPTIONS";
+const INDEX_METHODS = "GET, HEAD, OPTIONS";
+
+const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promise<Step>> = {
+  route(exchange) {
+    const { request: { method }, target: { path } } = exchange;
+    // Its target is an authority and no path (RFC 9110 §9.3.6); we are no tunnel.
+    if (method === "CONNECT") throw methodNotAllowed(method, OBJECT_METHODS);
+    if (path.startsWith(OWN_PREFIX)) return "own";
+    if (method === "OPTIONS") return "options";
+    if (path === "/") {
+      if (method === "GET" || method === "HEAD") return "index";
+      throw methodNotAllowed(method, INDEX_METHODS);
+    }
+    const next = ({ GET: "lookup", HEAD: "lookup", PUT: "receive", DELETE: "remove" } as const)[method];
+    if (!next) throw methodNotAllowed(method, OBJECT_METHODS);
+    if (next !== "lookup") exchange.parts.guard.requireToken(exchange.request);
+    exchange.path = decodePath(path);
+    return next;
+  },
+
+  options(exchange) {
+    const allow = exchange.target.path === "/" ? INDEX_METHODS : OBJECT_METHODS;
+    exchange.response = new Response(null, { status: 204, headers: { allow } });
+    return "done";
+  },
+
+  async own(exchange): Promise<Step> {
+    exchange.response = await callEndpoint(exchange.request, exchange.target, exchange.parts);
+    return "done";
+  },
+
+  async index(exchange): Promise<Step> {
+    const { request, parts, target } = exchange;
+    parts.guard.requireToken(request);
+    const page = await listObjects(parts.store, new URLSearchParams(target.query));
+    exchange.response = indexResponse(request, page, parts.identity.id);
+    return "done";
+  },
+
+  async lookup(exchange): Promise<Step> {
+    const manifest = await exchange.parts.store.get(exchange.path);
+    if (!isLive(manifest)) throw notFound(exchange.path, manifest);
+    exchange.manifest = manifest;
+    exchange.validators = validatorsOf(manifest);
+    return "condition";
+  },
+
+  condition(exchange) {
+    const { request, manifest, validators, parts } = exchange;
+    switch (checkPreconditions(request.method, request.headers, validators)) {
+      case "go":
+        return "select";
+      case "not-modified":
+        exchange.response = notModified(manifest, validators, parts);
+        return "done";
+      case "failed":
+        throw badRequest("The object is not what the precondition says", {
+          status: 412,
+          headers: { etag: validators.etag },
+        });
+    }
+  },
+
+  select(exchange) {
+    const { request, manifest, validators, parts } = exchange;
+    exchange.selection = selectParts(request, manifest, validators, parts);
+    return "respond";
+  },
+
+  async respond(exchange): Promise<Step> {
+    const { request, manifest, validators, selection, parts } = exchange;
+    exchange.response = await contentResponse(request.method, manifest, validators, selection, parts);
+    return "done";
+  },
+
+  async receive(exchange): Promise<Step> {
+    exchange.response = await receive(exchange.request, exchange.path, exchange.parts);
+    return "done";
+  },
+
+  async remove(exchange): Promise<Step> {
+    exchange.response = await remove(exchange.request, exchange.path, exchange.parts);
+    return "done";
+  },
+};
+
+/**
+ * Answers one request.
+ * @throws {CdnError} which `problemResponse` turns into the answer.
+ */
+export async function answer(request: Request, parts: Parts): Promise<Response> {
+  const exchange = new Exchange(request, parts);
+  for (let at: Step = "route"; at !== "done";) {
+    const next: Step | Promise<Step> = steps[at](exchange);
+    at = typeof next === "string" ? next : await next;
+  }
+  if (!exchange.response) throw new CdnError("The steps ended without an answer", { source: "server" });
+  return exchange.response;
+}

@@ -1,0 +1,13 @@
+/**
+ * One content server: takes objects, keeps them, hands them out, and shares them with the other servers.
+ *
+ * {@link createServer} puts the parts together from what it is given; {@link openServer} makes those parts in a
+ * data folder, as `metacdn server` does.
+ * @module
+ */
+export { keepServerId, makeServerId } from "./identity.ts";
+export { openServer, type OpenServerOptions } from "./open.ts";
+export { defaultLimits, type Identity, type Limits } from "./parts.ts";
+export { type CacheRules, type Caching, compilePolicy, defaultRules, parsePolicy } from "./serve/policy.ts";
+export { type ContentServer, createServer, type Needs, type ServerOptions } from "./server.ts";
+export type { Precondition, Writer, Written } from "./write.ts";

@@ -1,0 +1,64 @@
+/** What a running server is made of: the steps and endpoints get all they need from here. */
+import type { Manifest } from "../proto/mod.ts";
+import type { Guard } from "../runtime/guard.ts";
+import type { Logger } from "../runtime/log.ts";
+import type { Cluster } from "./cluster/cluster.ts";
+import type { CacheRules } from "./serve/policy.ts";
+import type { Store } from "./store/store.ts";
+import type { Uploads } from "./upload/uploads.ts";
+import type { Writer } from "./write.ts";
+
+/** Who a server is, as its record in the list of servers says it. */
+export interface Identity {
+  id: string;
+  provider: string;
+  region: string;
+  /** "origin" is sent all content; "edge" holds only what is uploaded to it. */
+  role: "origin" | "edge";
+  labels: Record<string, string>;
+}
+
+/** How much is taken at once. Sizes in bytes, times in milliseconds. */
+export interface Limits {
+  /** The largest object. */
+  maxObjectSize: number;
+  /** The largest chunk of an upload session. */
+  chunkSize: number;
+  /** How long a sender may pause in the middle of a body. */
+  idleMs: number;
+  /** Most ranges of one request that are answered apart. */
+  ranges: number;
+  /** The largest message between servers. */
+  peerMessage: number;
+}
+
+/** Sane for a small server. */
+export const defaultLimits: Limits = {
+  maxObjectSize: 2 ** 40,
+  chunkSize: 8 << 20,
+  idleMs: 30_000,
+  ranges: 16,
+  peerMessage: 16 << 20,
+};
+
+/** The parts of one server. */
+export interface Parts {
+  identity: Identity;
+  store: Store;
+  uploads: Uploads;
+  cluster: Cluster;
+  writer: Writer;
+  guard: Guard;
+  /** Which caching fields a path gets. */
+  policy: CacheRules;
+  limits: Limits;
+  log: Logger;
+  now(): number;
+  /** False before `start` and once closing has begun. */
+  ready(): boolean;
+}
+
+/** A manifest that is an object and no tombstone. */
+export function isLive(manifest: Manifest | null): manifest is Manifest {
+  return manifest !== null && !manifest.deleted;
+}

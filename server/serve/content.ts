@@ -1,0 +1,97 @@
+/** An object as an answer: whole, in part, in several parts, or "you have it already". */
+import { CdnError, type Manifest } from "../../proto/mod.ts";
+import type { Parts } from "../parts.ts";
+import { ifRangeHolds, type Validators } from "./conditional.ts";
+import { type FieldLines, representationFields, validatorFields } from "./fields.ts";
+import { multipart } from "./multipart.ts";
+import { type ByteRange, contentRange, type Selection, selectRanges } from "./range.ts";
+
+/** Bodies up to this many bytes are sent as one buffer: cheaper than a stream, and bounded. */
+const SMALL = 64 << 10;
+
+type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
+type ServingParts = Pick<Parts, "store" | "policy" | "limits" | "now">;
+
+const whole: Selection = { kind: "whole" };
+
+/** Which part of an object a request asks for. Only GET has ranges (RFC 9110 §14.2). */
+export function selectParts(request: Request, manifest: Manifest, validators: Validators, parts: ServingParts) {
+  const range = request.method === "GET" ? request.headers.get("range") : null;
+  if (range === null) return whole;
+  const condition = request.headers.get("if-range");
+  if (condition !== null && !ifRangeHolds(condition, validators, parts.now())) return whole;
+  return selectRanges(range, manifest.size, { most: parts.limits.ranges });
+}
+
+/** 304: the client's copy is good (RFC 9110 §15.4.5). */
+export function notModified(manifest: Manifest, validators: Validators, { policy, now }: ServingParts): Response {
+  return new Response(null, {
+    status: 304,
+    headers: validatorFields(manifest, validators, policy(manifest.path), now()),
+  });
+}
+
+/**
+ * The answer with the selected bytes.
+ * @throws {CdnError} 416 where nothing of what was asked exists; 503 where the body is gone from the store.
+ */
+export async function contentResponse(
+  method: string,
+  manifest: Manifest,
+  validators: Validators,
+  selection: Selection,
+  { store, policy, now }: ServingParts,
+): Promise<Response> {
+  const { size, mediaType } = manifest;
+  if (selection.kind === "unsatisfiable") {
+    throw new CdnError(`The range lies outside the object, which has ${size} bytes`, {
+      source: "client",
+      status: 416,
+      headers: { "content-range": `bytes */${size}` },
+    });
+  }
+  const open = async (range?: ByteRange): Promise<Body> => {
+    const body = await store.open(manifest.sha256, range);
+    if (body) return body;
+    throw new CdnError(`Cannot read the body of ${manifest.path}`, { source: "server", status: 503, retry: true });
+  };
+  const fields = validatorFields(manifest, validators, policy(manifest.path), now());
+  fields.push(...representationFields(manifest));
+
+  if (selection.kind === "parts" && selection.parts.length > 1) {
+    const boundary = crypto.randomUUID();
+    const { contentType, length, body } = multipart(selection.parts, { size, mediaType, boundary, open });
+    return respond(206, fields, contentType, length, body());
+  }
+  if (selection.kind === "parts") {
+    const range = selection.parts[0]!;
+    fields.push(["content-range", contentRange(range, size)]);
+    const length = range.end - range.start;
+    return respond(206, fields, mediaType, length, await bodyOf(length, await open(range)));
+  }
+  return respond(200, fields, mediaType, size, method === "HEAD" ? null : await bodyOf(size, await open()));
+}
+
+function respond(
+  status: number,
+  fields: FieldLines,
+  contentType: string,
+  length: number,
+  body: Body | Uint8Array<ArrayBuffer> | null,
+) {
+  fields.push(["content-type", contentType], ["content-length", String(length)]);
+  return new Response(body, { status, headers: fields });
+}
+
+async function bodyOf(length: number, body: Body): Promise<Body | Uint8Array<ArrayBuffer>> {
+  if (length > SMALL) return body;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for await (const chunk of body) {
+    if (at + chunk.length > length) throw new Error("the store handed out more than was asked for");
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  if (at < length) throw new Error("the store handed out less than was asked for");
+  return bytes;
+}

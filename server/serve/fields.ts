@@ -1,0 +1,40 @@
+/** The fields that describe an object in an answer. */
+import { formatDigestField, formatVersion, type Manifest } from "../../proto/mod.ts";
+import { metadataFields } from "../metadata_fields.ts";
+import type { Validators } from "./conditional.ts";
+import { createDateFormatter } from "./http_date.ts";
+import type { Caching } from "./policy.ts";
+
+/** Header lines as `Response` takes them. */
+export type FieldLines = [name: string, value: string][];
+
+const formatDate = createDateFormatter();
+
+/** What a 200, a 206 and a 304 share (RFC 9110 §15.4.5): validators, caching, and our own version. */
+export function validatorFields(
+  manifest: Manifest,
+  validators: Validators,
+  { cacheControl, maxAgeSeconds }: Caching,
+  nowMs: number,
+): FieldLines {
+  const fields: FieldLines = [
+    ["etag", validators.etag],
+    ["last-modified", formatDate(validators.modifiedMs)],
+    ["cache-control", cacheControl],
+    // Set here and not by the runtime, so that Expires is exactly Date + max-age.
+    ["date", formatDate(nowMs)],
+    ["metacdn-version", formatVersion(manifest.version)],
+  ];
+  if (maxAgeSeconds !== null) fields.push(["expires", formatDate(nowMs + maxAgeSeconds * 1000)]);
+  return fields;
+}
+
+/** What describes the representation itself, its Content-Type apart: in a 200 and in a 206. */
+export function representationFields(manifest: Manifest): FieldLines {
+  return [
+    ["accept-ranges", "bytes"],
+    ["repr-digest", formatDigestField(manifest.sha256)],
+    ["x-content-type-options", "nosniff"],
+    ...metadataFields(manifest),
+  ];
+}

@@ -1,0 +1,66 @@
+/** `GET /` and `GET /-/v1/objects`: which objects there are, page by page, as HTML or as a message. */
+import { create } from "@bufbuild/protobuf";
+import { accepts } from "@std/http/negotiation";
+import { badRequest, type Manifest, manifestToWire, wire } from "../../proto/mod.ts";
+import { messageResponse } from "../../runtime/message.ts";
+import type { Store } from "../store/store.ts";
+import { listingPage } from "./page.ts";
+
+/** One page of objects by path. */
+export interface ObjectPage {
+  prefix: string;
+  after: string;
+  objects: Manifest[];
+  /** Hand it back as `after` to get what follows; empty on the last page. */
+  next: string;
+}
+
+const MOST = 1000;
+
+/**
+ * Reads `?prefix=&after=&limit=` and lists.
+ * @throws {CdnError} 400 for a limit or a prefix that cannot be.
+ */
+export async function listObjects(store: Store, query: URLSearchParams): Promise<ObjectPage> {
+  const limitText = query.get("limit") ?? "100";
+  const limit = Number(limitText);
+  if (!/^\d{1,4}$/.test(limitText) || limit < 1 || limit > MOST) {
+    throw badRequest(`The limit must be a whole number from 1 to ${MOST}`);
+  }
+  const prefix = pathText(query, "prefix");
+  const after = pathText(query, "after");
+  const { entries, more } = await store.list({ by: "path", prefix, after, limit });
+  const objects = entries.map(({ manifest }) => manifest);
+  return { prefix, after, objects, next: more ? objects.at(-1)!.path : "" };
+}
+
+/** A page as `ObjectList`, in the encoding that the request accepts. */
+export function listResponse(request: Request, { objects, next }: ObjectPage): Response {
+  const list = create(wire.ObjectListSchema, { objects: objects.map(manifestToWire), next });
+  return messageResponse(request, wire.ObjectListSchema, list);
+}
+
+/** A page for whoever asks: HTML where it is preferred (browsers do), else a message. */
+export function indexResponse(request: Request, page: ObjectPage, serverId: string): Response {
+  const type = accepts(request, "application/json", "application/protobuf", "text/html");
+  if (type !== "text/html") return listResponse(request, page);
+  return new Response(request.method === "HEAD" ? null : listingPage(page, serverId), {
+    headers: {
+      "content-type": "text/html; charset=utf-8",
+      "cache-control": "no-store",
+      "vary": "accept",
+      "x-content-type-options": "nosniff",
+      // Nothing on the page comes from elsewhere, and nothing in a name can become a script.
+      "content-security-policy":
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    },
+  });
+}
+
+function pathText(query: URLSearchParams, name: string): string {
+  const text = query.get(name) ?? "";
+  if (text.length > 4096 || /\p{Cc}/u.test(text) || !text.isWellFormed()) {
+    throw badRequest(`The ${name} must be (the beginning of) a path`);
+  }
+  return text;
+}

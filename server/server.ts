@@ -1,0 +1,128 @@
+/** Puts the parts of one server together. */
+import { create } from "@bufbuild/protobuf";
+import { type Codec, jsonCodec, wire } from "../proto/mod.ts";
+import { Guard, noSecrets, type Secrets } from "../runtime/guard.ts";
+import type { Handler } from "../runtime/listen.ts";
+import { type Logger, silentLogger } from "../runtime/log.ts";
+import { problemResponse } from "../runtime/problem.ts";
+import { VERSION } from "../runtime/version.ts";
+import { HybridClock } from "./clock.ts";
+import { type Cluster, noCluster } from "./cluster/cluster.ts";
+import { answer } from "./exchange.ts";
+import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
+import { type CacheRules, defaultRules } from "./serve/policy.ts";
+import type { Store } from "./store/store.ts";
+import type { Uploads } from "./upload/uploads.ts";
+import { createWriter, type Writer } from "./write.ts";
+
+/** What every part of a server works with. */
+export interface Needs {
+  identity: Identity;
+  store: Store;
+  clock: HybridClock;
+  limits: Limits;
+  secrets: Secrets;
+  codec: Codec;
+  now: () => number;
+  random: () => number;
+  log: Logger;
+}
+
+/** What a server is made from. */
+export interface ServerOptions {
+  identity: Identity;
+  store: Store;
+  /** Makes the upload sessions. */
+  uploads: (needs: Needs & { writer: Writer }) => Uploads | Promise<Uploads>;
+  /** Makes the cluster; alone unless given. */
+  cluster?: (needs: Needs) => Cluster | Promise<Cluster>;
+  secrets?: Secrets;
+  /** What we send to other servers in. */
+  codec?: Codec;
+  policy?: CacheRules;
+  limits?: Partial<Limits>;
+  now?: () => number;
+  random?: () => number;
+  log?: Logger;
+}
+
+/** A server, ready to be given to `listen`. */
+export interface ContentServer extends AsyncDisposable {
+  readonly identity: Identity;
+  /** Answers one request; never throws. */
+  readonly handler: Handler;
+  /** Begins background work once it is known where others reach us (with port 0, only after listening). */
+  start(url: string, peers?: readonly string[]): void;
+  /** Ends background work, then closes what it was made from, the store among them. */
+  close(): Promise<void>;
+}
+
+/** Puts a server together. It owns what it is given: {@link ContentServer.close} closes it. */
+export async function createServer({
+  identity,
+  store,
+  uploads: makeUploads,
+  cluster: makeCluster = alone,
+  secrets = noSecrets,
+  codec = jsonCodec,
+  policy = defaultRules,
+  limits: givenLimits = {},
+  now = Date.now,
+  random = Math.random,
+  log = silentLogger,
+}: ServerOptions): Promise<ContentServer> {
+  const limits = { ...defaultLimits, ...givenLimits };
+  const clock = new HybridClock(identity.id);
+  const needs: Needs = { identity, store, clock, limits, secrets, codec, now, random, log };
+  const guard = new Guard(secrets, { now });
+  let ready = false;
+
+  const cluster = await makeCluster(needs);
+  const writer = createWriter({ store, cluster, clock, now });
+  const uploads = await makeUploads({ ...needs, writer });
+  const parts: Parts = {
+    identity,
+    store,
+    uploads,
+    cluster,
+    writer,
+    guard,
+    policy,
+    limits,
+    log,
+    now,
+    ready: () => ready,
+  };
+
+  let closing: Promise<void> | undefined;
+  async function closeAll() {
+    ready = false;
+    await cluster.close();
+    await uploads[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+  }
+  const close = () => closing ??= closeAll();
+
+  return {
+    identity,
+    async handler(request) {
+      try {
+        return await answer(request, parts);
+      } catch (error) {
+        return problemResponse(error, log);
+      }
+    },
+    start(url, peers = []) {
+      cluster.start(url, peers);
+      ready = true;
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function alone({ identity }: Needs): Cluster {
+  let url = "";
+  const self = () => create(wire.ServerSchema, { ...identity, url, software: VERSION, health: { state: "self" } });
+  return { ...noCluster(self), start: (ours) => void (url = ours) };
+}

@@ -1,0 +1,5 @@
+/** Helpers that all tests share. */
+export * from "./eventually.ts";
+export * from "./raw_request.ts";
+export * from "./temp_dir.ts";
+export * from "./test_server.ts";

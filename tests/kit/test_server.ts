@@ -1,0 +1,90 @@
+/** A content server for tests: on loopback, on a free port, in a folder that goes with it. */
+import { join } from "@std/path";
+import { noSecrets, type Secrets } from "../../runtime/guard.ts";
+import { listen, type Listening } from "../../runtime/listen.ts";
+import { type Logger, silentLogger } from "../../runtime/log.ts";
+import {
+  type ContentServer,
+  createServer,
+  openServer,
+  type OpenServerOptions,
+  type ServerOptions,
+} from "../../server/mod.ts";
+import { tempDir } from "./temp_dir.ts";
+
+/** What a test may say of its server; all of it has a default. */
+export interface TestServerOptions
+  extends
+    Partial<Omit<OpenServerOptions, "identity" | "data">>,
+    Partial<Pick<ServerOptions, "store" | "uploads" | "cluster">> {
+  id?: string;
+  provider?: string;
+  region?: string;
+  role?: "origin" | "edge";
+  labels?: Record<string, string>;
+  /** The data folder; a new one that is removed at the end, unless given. */
+  data?: string;
+  /** URLs of servers to join. */
+  peers?: readonly string[];
+  /** 0: any free port. */
+  port?: number;
+  /** False: the test calls `server.start` itself. */
+  start?: boolean;
+}
+
+/** A running server. `await using` closes it. */
+export interface TestServer extends AsyncDisposable {
+  readonly id: string;
+  /** `http://127.0.0.1:port` */
+  readonly url: string;
+  readonly port: number;
+  readonly data: string;
+  readonly server: ContentServer;
+  /** Ends it; the data folder stays until disposal. */
+  stop(): Promise<void>;
+  /** `fetch` of a path here, with the token where there is one. */
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+}
+
+let count = 0;
+
+/**
+ * Starts a server. With a `store` given, it is made by `createServer` from the parts given (`uploads` and `cluster`
+ * too); else it is what `metacdn server` runs, in a data folder.
+ */
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const { id = `s${++count}`, provider = "local", region = "local", role = "origin", labels = {} } = options;
+  const { data: givenData, peers = [], port = 0, start = true, store, uploads, cluster, ...rest } = options;
+  const secrets: Secrets = options.secrets ?? noSecrets;
+  const log: Logger = options.log ?? silentLogger;
+  await using folders = new AsyncDisposableStack();
+  const data = givenData ?? join(folders.use(await tempDir()).path, "data");
+  const identity = { id, provider, region, role, labels };
+  const server = store && uploads
+    ? await createServer({ ...rest, secrets, log, identity, store, uploads, ...(cluster && { cluster }) })
+    : await openServer({ ...rest, secrets, log, identity, data });
+  folders.use(server);
+  const listening: Listening = listen({ hostname: "127.0.0.1", port }, server.handler, { log, token: secrets.token });
+  if (start) server.start(listening.url, peers);
+  const cleanup = folders.move();
+
+  let stopped: Promise<void> | undefined;
+  const stop = () => stopped ??= Promise.all([listening.close(2000), server.close()]).then(() => {});
+  return {
+    id,
+    url: listening.url,
+    port: listening.port,
+    data,
+    server,
+    stop,
+    fetch(path, init = {}) {
+      const headers = new Headers(init.headers);
+      if (secrets.token && !headers.has("authorization")) headers.set("authorization", `Bearer ${secrets.token}`);
+      return fetch(`${listening.url}${path}`, { ...init, headers });
+    },
+    async [Symbol.asyncDispose]() {
+      await stop();
+      await cleanup.disposeAsync();
+    },
+  };
+}
