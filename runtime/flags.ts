@@ -290,8 +290,10 @@ export function parseCommand<F extends Flags>(
         if (given.length > 1 && !flag.repeated) throw new Error("stands more than once");
         values[name] = flag.parse(given);
       } else if (env) values[name] = flag.parse([env]);
-      else if (Object.hasOwn(config, name)) values[name] = flag.parse(config[name]!);
-      else values[name] = flag.fallback;
+      else if (Object.hasOwn(config, name)) {
+        if (config[name]!.length !== 1 && !flag.repeated) throw new Error("must be one value");
+        values[name] = flag.parse(config[name]!);
+      } else values[name] = flag.fallback;
     } catch (error) {
       const where = given.length > 0 ? `--${name}` : env ? flag.env : `"${name}" in the config file`;
       throw new UsageError(`${where} ${(error as Error).message}`);

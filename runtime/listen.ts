@@ -34,14 +34,12 @@ export function listen(
 ): Listening {
   const { hostname, port } = address;
   requireSafeAddress(address, token);
-  const stop = new AbortController();
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve({
       hostname,
       port,
       reusePort,
-      signal: stop.signal,
       onListen() {},
       onError: (error) => problemResponse(error, log),
     }, async (request, info) => {
@@ -59,8 +57,11 @@ export function listen(
     url: `http://${formatAddress({ hostname, port: server.addr.port })}`,
     port: server.addr.port,
     async close(graceMs = 5000) {
-      const timer = setTimeout(() => stop.abort(), graceMs);
-      await server.shutdown().catch(() => {});
+      // No abort signal for those that take too long: aborting a server that is shutting down throws
+      // where nobody can catch it (Deno 2.9.6). They end with the process.
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<void>((resolve) => timer = setTimeout(resolve, graceMs));
+      await Promise.race([server.shutdown().catch(() => {}), late]);
       clearTimeout(timer);
     },
   };

@@ -13,6 +13,7 @@
  *
  * Time and nonces are arguments, and signing is synchronous, so that a simulation replays exactly.
  */
+import type { Buffer } from "node:buffer";
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { encodeHex } from "@std/encoding/hex";
 import { encodeBase64Url } from "@std/encoding/base64url";
@@ -31,8 +32,8 @@ export interface SignedParts {
   method: string;
   /** Absolute, as sent. */
   url: string;
-  /** The Content-Digest field; absent or null without a body. */
-  contentDigest?: string | null;
+  /** Header fields that components may name, in lower case. */
+  fields?: Readonly<Record<string, string>>;
 }
 
 /** The SHA-256 of some bytes, as hexadecimal. */
@@ -57,12 +58,12 @@ export function signRequest(
       ["tag", "metacdn"],
     ]),
   ]);
-  const base = signatureBase({ ...request, contentDigest }, components, parameters);
-  const mac = createHmac("sha256", key).update(base).digest("base64");
+  const fields: Record<string, string> = contentDigest ? { "content-digest": contentDigest } : {};
+  const base = signatureBase({ ...request, fields }, components, parameters);
   return {
-    ...(contentDigest ? { "content-digest": contentDigest } : {}),
+    ...fields,
     "signature-input": `${LABEL}=${parameters}`,
-    "signature": `${LABEL}=:${mac}:`,
+    "signature": `${LABEL}=:${sign(key, base).toString("base64")}:`,
   };
 }
 
@@ -128,8 +129,8 @@ export class SignatureVerifier {
     const covered = components.includes("content-digest");
     if (body && body.length > 0 && !covered) throw refused("the signature does not cover the body");
     if (covered && contentDigest === null) throw refused("the Content-Digest field is missing");
-    const base = signatureBase({ method, url, contentDigest }, components, serializeInnerList(input));
-    const mac = createHmac("sha256", this.#key).update(base).digest();
+    const fields: Record<string, string> = contentDigest === null ? {} : { "content-digest": contentDigest };
+    const mac = sign(this.#key, signatureBase({ method, url, fields }, components, serializeInnerList(input)));
     if (signature.length !== mac.length || !timingSafeEqual(signature, mac)) throw refused("the signature is wrong");
     if (covered && parseDigestField(contentDigest) !== sha256(body ?? new Uint8Array())) {
       throw refused("the body does not match its Content-Digest");
@@ -159,8 +160,13 @@ export class SignatureVerifier {
   }
 }
 
+/** RFC 9421 §3.3.3: HMAC-SHA256 of a signature base. */
+export function sign(key: Uint8Array, base: string): Buffer {
+  return createHmac("sha256", key).update(base).digest();
+}
+
 /** RFC 9421 §2.5: a line a component, then the parameters. */
-function signatureBase(parts: SignedParts, components: readonly string[], parameters: string): string {
+export function signatureBase(parts: SignedParts, components: readonly string[], parameters: string): string {
   const target = splitTarget(parts.url);
   const lines = components.map((name) => `"${name}": ${componentValue(name, parts, target)}`);
   return [...lines, `"@signature-params": ${parameters}`].join("\n");
@@ -176,10 +182,11 @@ function componentValue(name: string, parts: SignedParts, target: ReturnType<typ
       return target.path;
     case "@query": // §2.2.7: with its "?"
       return `?${target.query}`;
-    case "content-digest":
-      return parts.contentDigest?.trim() ?? "";
-    default:
-      throw new TypeError(`unknown component ${name}`);
+    default: {
+      const value = parts.fields?.[name];
+      if (value === undefined) throw new TypeError(`unknown component ${name}`);
+      return value.trim(); // §2.1
+    }
   }
 }
 

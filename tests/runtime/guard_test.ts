@@ -1,0 +1,156 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { CdnError } from "../../proto/mod.ts";
+import { Guard, hostOf, isLoopback, noSecrets } from "../../runtime/guard.ts";
+import { randomNonce, signRequest } from "../../runtime/signature.ts";
+
+const token = "a-token-of-some-length";
+const clusterKey = new TextEncoder().encode("a-cluster-key-of-some-length");
+const now = 1_700_000_000_000;
+
+function request(url: string, headers: Record<string, string> = {}, method = "PUT"): Request {
+  return new Request(url, { method, headers });
+}
+
+function signed(url: string, body: Uint8Array | null = null, at = now): Request {
+  return request(url, signRequest({ method: "PUT", url, body }, { key: clusterKey, nowMs: at, nonce: randomNonce() }));
+}
+
+function status(act: () => void): number {
+  try {
+    act();
+    return 200;
+  } catch (error) {
+    return (error as CdnError).status;
+  }
+}
+
+Deno.test("loopback is what only this machine answers", () => {
+  for (
+    const host of [
+      "localhost",
+      "LOCALHOST",
+      "localhost.",
+      "a.localhost",
+      "127.0.0.1",
+      "127.9.9.9",
+      "::1",
+      "[::1]",
+      "::ffff:127.0.0.1",
+    ]
+  ) assertEquals(isLoopback(host), true, host);
+  for (
+    const host of [
+      "",
+      "0.0.0.0",
+      "::",
+      "10.0.0.1",
+      "127.0.0.1.evil.com",
+      "localhost.evil.com",
+      "128.0.0.1",
+      "xlocalhost",
+      "127.1",
+    ]
+  ) assertEquals(isLoopback(host), false, host);
+  assertEquals(hostOf("[::1]:8080"), "[::1]");
+  assertEquals(hostOf("a:80"), "a");
+  assertEquals(hostOf("a"), "a");
+});
+
+Deno.test("without a token: writes from this machine's own pages and programs only", () => {
+  const guard = new Guard(noSecrets);
+  const table: [string, Record<string, string>, number][] = [
+    ["http://127.0.0.1:8080/a", {}, 200],
+    ["http://localhost:8080/a", { origin: "http://localhost:8080" }, 200],
+    ["http://[::1]:8080/a", { origin: "http://[::1]:8080" }, 200],
+    // another site's page
+    ["http://127.0.0.1:8080/a", { origin: "https://evil.example" }, 403],
+    ["http://127.0.0.1:8080/a", { origin: "null" }, 403],
+    ["http://127.0.0.1:8080/a", { origin: "" }, 403],
+    // another program's page on this machine
+    ["http://127.0.0.1:8080/a", { origin: "http://127.0.0.1:9090" }, 403],
+    ["http://127.0.0.1:8080/a", { origin: "http://localhost:8080" }, 403],
+    ["http://127.0.0.1:8080/a", { origin: "https://127.0.0.1:8080" }, 403],
+    // DNS rebinding: the browser believes that evil.example is here
+    ["http://evil.example:8080/a", { origin: "http://evil.example:8080" }, 403],
+    ["http://evil.example:8080/a", {}, 403],
+    // a Host and an absolute-form target that disagree
+    ["http://127.0.0.1:8080/a", { host: "evil.example" }, 403],
+    ["http://evil.example/a", { host: "127.0.0.1:8080" }, 403],
+    ["http://10.1.2.3:8080/a", {}, 403],
+  ];
+  for (const [url, headers, want] of table) {
+    // A Request drops Host; a server's has it.
+    const given = {
+      method: "PUT",
+      url,
+      headers: { get: (name: string) => headers[name] ?? null },
+    } as unknown as Request;
+    assertEquals(status(() => guard.requireToken(given)), want, `${url} ${JSON.stringify(headers)}`);
+    assertEquals(status(() => guard.requirePeer(given, null)), want);
+    assertEquals(status(() => guard.requireTokenOrPeer(given, null)), want);
+  }
+});
+
+Deno.test("with a token: it and only it opens, wherever the request comes from", () => {
+  const guard = new Guard({ token, clusterKey: null });
+  const table: [Record<string, string>, number][] = [
+    [{ authorization: `Bearer ${token}` }, 200],
+    [{ authorization: `bearer  ${token} ` }, 200],
+    [{ authorization: `Bearer ${token}`, origin: "https://admin.example" }, 200],
+    [{}, 401],
+    [{ origin: "http://127.0.0.1:8080" }, 401],
+    [{ authorization: "" }, 401],
+    [{ authorization: "Bearer" }, 401],
+    [{ authorization: token }, 401],
+    [{ authorization: `Basic ${token}` }, 401],
+    [{ authorization: `Bearer ${token}x` }, 401],
+    [{ authorization: `Bearer ${token.slice(0, -1)}` }, 401],
+    [{ authorization: `Bearer ${token.toUpperCase()}` }, 401],
+    [{ authorization: `Bearer ${token}, Bearer ${token}` }, 401],
+  ];
+  for (const [headers, want] of table) {
+    assertEquals(
+      status(() => guard.requireToken(request("http://127.0.0.1:8080/a", headers))),
+      want,
+      JSON.stringify(headers),
+    );
+  }
+  const none = assertThrows(() => guard.requireToken(request("http://a/")), CdnError);
+  assertStringIncludes(none.message, "required");
+  assertStringIncludes(none.headers["www-authenticate"]!, "Bearer");
+  const wrong = assertThrows(() => guard.requireToken(request("http://a/", { authorization: "Bearer x" })), CdnError);
+  assertEquals(wrong.message.includes(token) || wrong.message.includes("Bearer x"), false);
+});
+
+Deno.test("peers need the cluster key, and the token does not stand in for it", () => {
+  const url = "http://node:8080/-/v1/peer/offers";
+  const guard = new Guard({ token, clusterKey }, { now: () => now });
+  const withToken = () => request(url, { authorization: `Bearer ${token}` });
+  assertEquals(status(() => guard.requirePeer(signed(url), null)), 200);
+  assertEquals(status(() => guard.requirePeer(withToken(), null)), 401);
+  assertEquals(status(() => guard.requirePeer(request(url), null)), 401);
+  assertEquals(status(() => guard.requirePeer(signed(url, null, now - 400_000), null)), 401);
+  const body = new TextEncoder().encode("{}");
+  assertEquals(status(() => guard.requirePeer(signed(url, body), body)), 200);
+  assertEquals(status(() => guard.requirePeer(signed(url), body)), 401);
+  const again = signed(url);
+  assertEquals([status(() => guard.requirePeer(again, null)), status(() => guard.requirePeer(again, null))], [
+    200,
+    401,
+  ]);
+  // the list of servers opens to both
+  assertEquals(status(() => guard.requireTokenOrPeer(signed(url), null)), 200);
+  assertEquals(status(() => guard.requireTokenOrPeer(withToken(), null)), 200);
+  assertEquals(status(() => guard.requireTokenOrPeer(request(url), null)), 401);
+  // and a signature does not open what the token guards
+  assertEquals(status(() => guard.requireToken(signed(url))), 401);
+});
+
+Deno.test("a token without a cluster key lets no peer in; a cluster key without a token asks peers even on loopback", () => {
+  const url = "http://127.0.0.1:8080/-/v1/peer/offers";
+  assertEquals(status(() => new Guard({ token, clusterKey: null }).requirePeer(request(url), null)), 401);
+  const keyed = new Guard({ token: null, clusterKey }, { now: () => now });
+  assertEquals(status(() => keyed.requirePeer(request(url), null)), 401);
+  assertEquals(status(() => keyed.requirePeer(signed(url), null)), 200);
+  assertEquals(status(() => keyed.requireToken(request(url))), 200);
+});
