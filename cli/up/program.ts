@@ -2,6 +2,7 @@
  * One of our own programs as a child process. It ends with us, whatever happens to us: its standard input
  * is a pipe from here, and METACDN_SUPERVISED=1 tells it to stop when that ends.
  */
+import { fromFileUrl } from "@std/path";
 import { CdnError } from "../../proto/mod.ts";
 
 /** How to start one. */
@@ -123,9 +124,9 @@ function spawn(args: string[]): Deno.ChildProcess {
     "run",
     "--quiet",
     "--no-prompt",
-    `--config=${new URL("../../deno.json", import.meta.url).pathname}`,
+    `--config=${fromFileUrl(new URL("../../deno.json", import.meta.url))}`,
     `-P=${set}`,
-    new URL("../../main.ts", import.meta.url).pathname,
+    fromFileUrl(new URL("../../main.ts", import.meta.url)),
   ];
   return new Deno.Command(Deno.execPath(), {
     args: Deno.build.standalone ? args : [...source, ...args],
