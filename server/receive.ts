@@ -17,7 +17,7 @@ import type { Precondition } from "./write.ts";
 
 /**
  * Streams the body into the store and makes it visible. All that the request's head can be refused for is
- * refused before a byte of the body is asked for, so that a client that waits for 100 (Continue) sends none.
+ * refused before the body is read.
  *
  * Answers 201 for a new object, 204 for a replaced one, in both cases without a body: ETag, Repr-Digest and
  * Metacdn-Version say what is stored now, Metacdn-Copies on how many servers.

@@ -2,8 +2,8 @@
  * Range requests (RFC 9110 §14): which parts of a representation a request asks for. Pure.
  *
  * A field that does not parse, or that asks for more parts than we care to send, is passed over, as
- * §14.2 lets a server do: the answer is then the whole. Parts that overlap, or lie closer together than
- * a part's own header is long, are sent as one (§15.3.7.2).
+ * §14.2 lets a server do: the answer is then the whole. Parts that overlap or touch are sent as one (§15.3.7.2),
+ * so that an answer is never longer than the object and the heads of its parts.
  */
 
 /** From `start` up to but not including `end`. */
@@ -14,9 +14,6 @@ export interface ByteRange {
 
 /** What a Range field asks for: parts in the order of the request, or that none of them exists (416). */
 export type Selection = { kind: "whole" } | { kind: "parts"; parts: ByteRange[] } | { kind: "unsatisfiable" };
-
-/** About what one part of a multipart answer costs beside its bytes. */
-const PART_OVERHEAD = 100;
 
 const whole: Selection = { kind: "whole" };
 
@@ -48,19 +45,17 @@ export function selectRanges(field: string, size: number, { most = 16 }: { most?
   }
   if (count === 0) return whole;
   if (asked.length === 0) return { kind: "unsatisfiable" };
-  const parts = coalesce(asked);
-  const total = parts.reduce((sum, { start, end }) => sum + end - start, 0);
-  return total === size && parts.length > 1 ? whole : { kind: "parts", parts };
+  return { kind: "parts", parts: coalesce(asked) };
 }
 
-/** Joins parts that overlap or nearly touch; each keeps the place of its first appearance. */
+/** Joins parts that overlap or touch; each keeps the place of its first appearance. */
 function coalesce(ranges: ByteRange[]): ByteRange[] {
   if (ranges.length === 1) return ranges;
   const sorted = ranges.map((range, place) => ({ ...range, place })).sort((a, b) => a.start - b.start);
   const joined = [sorted[0]!];
   for (const next of sorted.slice(1)) {
     const last = joined.at(-1)!;
-    if (next.start <= last.end + PART_OVERHEAD) {
+    if (next.start <= last.end) {
       last.end = Math.max(last.end, next.end);
       last.place = Math.min(last.place, next.place);
     } else joined.push(next);
