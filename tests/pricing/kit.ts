@@ -1,5 +1,5 @@
 /** What the tests of the pricing server share: a sheet to vary, and a server without a socket. */
-import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { create, type DescMessage, type Message, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { type Codec, jsonCodec, wire } from "../../proto/mod.ts";
 import { createPricing, type PricingOptions } from "../../pricing/mod.ts";
 import { silentLogger } from "../../runtime/log.ts";
@@ -27,9 +27,9 @@ export function sampleSheet(init: MessageInitShape<typeof wire.SheetSchema> = {}
 }
 
 /** What a test sends; `message` is encoded with `codec`, `raw` goes out as it is. */
-export interface Question<Desc extends DescMessage = DescMessage> {
+export interface Question {
   method?: string;
-  message?: [Desc, MessageShape<Desc>];
+  message?: [DescMessage, Message];
   raw?: BodyInit;
   headers?: Record<string, string>;
   codec?: Codec;
@@ -37,7 +37,7 @@ export interface Question<Desc extends DescMessage = DescMessage> {
 
 /** A pricing server that is asked without a socket. */
 export interface TestPricing extends Disposable {
-  ask<Desc extends DescMessage>(path: string, question?: Question<Desc>): Promise<Response>;
+  ask(path: string, question?: Question): Promise<Response>;
   /** Asks, and decodes the answer in `codec`. */
   read<Answer extends DescMessage>(path: string, answer: Answer, question?: Question): Promise<MessageShape<Answer>>;
 }
