@@ -34,7 +34,7 @@ export class Watch {
   }
 }
 
-/** A set of watches and their timer. The timer does not keep the program alive. */
+/** A set of watches and their timer, which {@link Deadlines.close} must stop. */
 export class Deadlines {
   readonly #watches = new Set<Watch>();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -53,7 +53,6 @@ export class Deadlines {
     clearTimeout(this.#timer);
     this.#timerAt = at;
     this.#timer = setTimeout(() => this.#look(), Math.max(0, at - performance.now()));
-    Deno.unrefTimer(this.#timer as unknown as number);
   }
 
   /** @internal */
