@@ -9,8 +9,11 @@ interface Signs {
   /** Why it could not be reached; why it does not take our offers; what it sent that was wrong. */
   error: string;
   refusal: string;
-  fault: string;
+  fault: { sha256: string; reason: string; atMs: number } | null;
 }
+
+/** How long a wrong body is held against a server that did not send the right one since. */
+const FAULT_MS = 3_600_000;
 
 /** One record a server that was ever talked to. */
 export class Health {
@@ -47,9 +50,15 @@ export class Health {
     this.#of(id).refusal = reason;
   }
 
-  /** It sent something other than it said; "" once it sent something right. */
-  faulty(id: string, fault: string): void {
-    this.#of(id).fault = fault;
+  /** It sent something other than the body that it said. */
+  faulty(id: string, sha256: string, reason: string): void {
+    this.#of(id).fault = { sha256, reason, atMs: this.now() };
+  }
+
+  /** It sent this body as it should. */
+  faultless(id: string, sha256: string): void {
+    const signs = this.#of(id);
+    if (signs.fault?.sha256 === sha256) signs.fault = null;
   }
 
   /** True where our last try to reach it failed. */
@@ -64,17 +73,18 @@ export class Health {
   /** As a message; `lag` is in objects. */
   report(id: string, lag: number): wire.ServerHealth {
     const signs = this.#signs.get(id);
+    const fault = signs?.fault && this.now() - signs.fault.atMs < FAULT_MS ? signs.fault.reason : "";
     return create(wire.ServerHealthSchema, {
       state: signs?.reachable === true ? "reachable" : signs?.reachable === false ? "unreachable" : "unknown",
       lastHeardMs: BigInt(signs?.heardMs ?? 0),
       lagObjects: BigInt(lag),
-      error: [signs?.error, signs?.refusal, signs?.fault].filter(Boolean).join("; ").slice(0, 1000),
+      error: [signs?.error, signs?.refusal, fault].filter(Boolean).join("; ").slice(0, 1000),
     });
   }
 
   #of(id: string): Signs {
     let signs = this.#signs.get(id);
-    if (!signs) this.#signs.set(id, signs = { heardMs: 0, reachable: null, error: "", refusal: "", fault: "" });
+    if (!signs) this.#signs.set(id, signs = { heardMs: 0, reachable: null, error: "", refusal: "", fault: null });
     return signs;
   }
 }

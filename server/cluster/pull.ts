@@ -19,7 +19,7 @@ import { type Schedule, Wake } from "./wake.ts";
 export interface PullerOptions {
   store: Pick<Store, "stage">;
   members: Pick<Members, "get">;
-  health: Pick<Health, "faulty">;
+  health: Pick<Health, "faulty" | "faultless">;
   peers: PeerClient;
   settings: ClusterSettings;
   random: () => number;
@@ -138,12 +138,12 @@ export class Puller {
       const gained = await lengthOf(file) - before;
       if (gained > 0) givers.add(id);
       if (end.kind === "whole") {
-        if (await this.#stage(sha256, flight.size, file)) return health.faulty(id, "");
+        if (await this.#stage(sha256, flight.size, file)) return health.faultless(id, sha256);
         reason = `the bytes are not those of ${sha256}`;
         if (givers.size > 1 || givers.has("")) mixing = false; // somebody's bytes are wrong: now one at a time
         else {
           useless.add(id);
-          this.#blame(id, reason);
+          this.#blame(id, sha256, reason);
         }
         givers = new Set();
         continue;
@@ -153,7 +153,7 @@ export class Puller {
       if (end.kind === "false") {
         await discard(file);
         givers = new Set();
-        this.#blame(id, reason);
+        this.#blame(id, sha256, reason);
       }
       if (end.kind !== "broken") {
         useless.add(id);
@@ -182,9 +182,9 @@ export class Puller {
     }
   }
 
-  #blame(id: string, fault: string): void {
-    this.#options.log.warn("a server sent a wrong body", { id, fault });
-    this.#options.health.faulty(id, fault);
+  #blame(id: string, sha256: string, reason: string): void {
+    this.#options.log.warn("a server sent a wrong body", { id, sha256, reason });
+    this.#options.health.faulty(id, sha256, reason);
   }
 }
 

@@ -206,7 +206,7 @@ export class Sender {
         throw new CdnError(`${url} gave ${results.length} answers to ${items.length} offers`, { source: "peer" });
       }
       this.#failures = 0;
-      health.refused(this.id, "");
+      if (!this.#window.failing) health.refused(this.id, "");
       for (const [at, item] of items.entries()) this.#answered(item, manifests[at]!, results[at]!);
     } catch (error) {
       if (this.#stop.signal.aborted) return;

@@ -58,6 +58,12 @@ export class SendWindow {
     return this.#items.size;
   }
 
+  /** True where the other server failed to take one of them. */
+  get failing(): boolean {
+    for (const { failures } of this.#items.values()) if (failures > 0) return true;
+    return false;
+  }
+
   /** How many more entries may be read. */
   get room(): number {
     let active = 0;

@@ -1,0 +1,158 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import fc from "fast-check";
+import { CdnError, jsonCodec, manifestToWire, protobufCodec, wire } from "../../../proto/mod.ts";
+import { digest, type Node, startNode, until, untilJoined } from "./node.ts";
+import { offering, outcomes } from "./offering.ts";
+
+async function pair(): Promise<{ a: Node; b: Node } & AsyncDisposable> {
+  const a = await startNode("a");
+  const b = await startNode("b", { peers: [a.url] });
+  await untilJoined(a, b);
+  return {
+    a,
+    b,
+    async [Symbol.asyncDispose]() {
+      await b[Symbol.asyncDispose]();
+      await a[Symbol.asyncDispose]();
+    },
+  };
+}
+
+Deno.test("an offer that is played again, and one of an older version, change nothing", async () => {
+  await using nodes = await pair();
+  const { a, b } = nodes;
+  const { offer } = offering(a);
+  const first = await a.put("/x", "one");
+  await until("b has the first", async () => await b.text("/x") === "one");
+  const second = await a.put("/x", "two");
+  await until("b has the second", async () => await b.text("/x") === "two");
+  const before = (await b.store.list({ by: "change", after: 0, limit: 10 })).entries;
+  for (const again of [first, second, first]) {
+    assertEquals(outcomes(await b.cluster.receiveOffer(offer([manifestToWire(again)]))), ["HELD"]);
+  }
+  assertEquals((await b.store.list({ by: "change", after: 0, limit: 10 })).entries, before);
+  assertEquals(await b.text("/x"), "two");
+});
+
+Deno.test("a malformed manifest is refused for itself, with the field; the others of its offer are taken", async () => {
+  await using nodes = await pair();
+  const { a, b } = nodes;
+  const { offer } = offering(a);
+  const good = manifestToWire(await a.put("/good", "good"));
+  const wrong: Record<string, (manifest: wire.Manifest) => void> = {
+    path: (manifest) => manifest.path = "/../etc/passwd",
+    "version must be set": (manifest) => delete manifest.version,
+    "version .server": (manifest) => manifest.version!.server = "no name!",
+    "version .wallMs": (manifest) => manifest.version!.wallMs = -1n,
+    sha256: (manifest) => manifest.sha256 = "../../x",
+    size: (manifest) => manifest.size = 1n << 60n,
+    mediaType: (manifest) => manifest.mediaType = "text/html\r\nx: y",
+    name: (manifest) => manifest.name = "\u0000",
+    meta: (manifest) => manifest.meta = { "bad key": "x" },
+  };
+  const manifests = Object.values(wrong).map((change) => {
+    const manifest = manifestToWire({
+      ...good,
+      path: "/bad",
+      size: 4,
+      modifiedMs: 0,
+      version: { wallMs: 1, counter: 0, server: "a" },
+    });
+    change(manifest);
+    return manifest;
+  });
+  const answer = await b.cluster.receiveOffer(offer([...manifests, good]));
+  assertEquals(outcomes(answer), [...manifests.map(() => "REFUSED"), "HELD"]);
+  for (const [at, field] of Object.keys(wrong).entries()) assertStringIncludes(answer.results[at]!.reason, field);
+  assertEquals(await b.text("/good"), "good");
+  assertEquals((await b.store.list({ by: "path", limit: 10, tombstones: true })).entries.length, 1);
+});
+
+Deno.test("a manifest from ten years ahead is refused, and the clock here stays as it is", async () => {
+  await using nodes = await pair();
+  const { a, b } = nodes;
+  const { offer } = offering(a);
+  const good = await a.put("/good", "good");
+  const ahead = { ...good, path: "/ahead", version: { ...good.version, wallMs: Date.now() + 3.15e11 } };
+  const answer = await b.cluster.receiveOffer(offer([manifestToWire(ahead)]));
+  assertEquals(outcomes(answer), ["REFUSED"]);
+  assertStringIncludes(answer.results[0]!.reason, "ahead of the clock here");
+  assertEquals(await b.store.get("/ahead"), null);
+  assert((await b.put("/mine", "x")).version.wallMs < Date.now() + 10_000);
+});
+
+Deno.test("a server whose clock is years ahead: its objects are refused once, and its queue goes on", async () => {
+  await using a = await startNode("a", { skewMs: 3.15e11 });
+  await using b = await startNode("b");
+  await a.put("/ahead", "x");
+  const manifest = await a.put("/right", "y", { wallMs: Date.now(), counter: 0, server: "z" });
+  // b passes over a's record as well: its list is taught by hand.
+  await assertRejects(() => b.cluster.addServer(a.url), CdnError, "clock");
+  const { offer } = offering(a);
+  await assertRejects(() => b.cluster.receiveOffer(offer([manifestToWire(manifest)])), CdnError, "not on the list");
+});
+
+Deno.test("an offer from a server that is not on the list is turned away", async () => {
+  await using nodes = await pair();
+  const { a, b } = nodes;
+  const stranger = offering({ id: "stranger", url: a.url });
+  const error = await assertRejects(() => b.cluster.receiveOffer(stranger.offer([])), CdnError);
+  assertEquals(error.status, 403);
+  await b.cluster.removeServer("a");
+  await assertRejects(() => b.cluster.receiveOffer(offering(a).offer([])), CdnError, "not on the list");
+});
+
+Deno.test("bodies are asked for at the address of the list, never at the one in the offer", async () => {
+  await using nodes = await pair();
+  const { a, b } = nodes;
+  const { offer } = offering({ id: "a", url: "http://127.0.0.1:9" });
+  const manifest = await a.put("/x", "body");
+  assertEquals(outcomes(await b.cluster.receiveOffer(offer([manifestToWire(manifest)]))), ["HELD"]);
+});
+
+Deno.test("a tombstone with the fields of a body is a tombstone", async () => {
+  await using nodes = await pair();
+  const { a, b } = nodes;
+  const manifest = await a.put("/x", "body");
+  const strange = manifestToWire({ ...manifest, path: "/y", deleted: true, sha256: digest("?"), size: 9 });
+  assertEquals(outcomes(await b.cluster.receiveOffer(offering(a).offer([strange]))), ["HELD"]);
+  const { deleted, size, sha256 } = (await b.store.get("/y"))!;
+  assertEquals({ deleted, size, sha256 }, { deleted: true, size: 0, sha256: "" });
+});
+
+Deno.test("whatever comes as an offer or a list: an answer or a 4xx, and the list stays", async () => {
+  await using nodes = await pair();
+  const { a, b } = nodes;
+  const seen: number[] = [];
+  const send = async (path: string, body: Uint8Array<ArrayBuffer>, type: string) => {
+    const response = await fetch(`${b.url}${path}`, { method: "POST", body, headers: { "content-type": type } });
+    await response.body?.cancel();
+    seen.push(response.status);
+    assert(response.status < 500, `${response.status}`);
+  };
+  const offer = offering(a).offer([manifestToWire(await a.put("/x", "1"))]);
+  const list = {
+    $typeName: "metacdn.v1.ServerList" as const,
+    servers: b.cluster.servers().map((server) => ({ ...server })),
+  };
+  const valid = [
+    ["/-/v1/peer/offers", protobufCodec.encode(wire.OfferSchema, offer), protobufCodec.mediaType],
+    ["/-/v1/peer/offers", jsonCodec.encode(wire.OfferSchema, offer), jsonCodec.mediaType],
+    ["/-/v1/peer/servers", protobufCodec.encode(wire.ServerListSchema, list), protobufCodec.mediaType],
+    ["/-/v1/peer/servers", jsonCodec.encode(wire.ServerListSchema, list), jsonCodec.mediaType],
+  ] as const;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...valid),
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 6 }),
+      async ([path, bytes, type], changes) => {
+        const broken = bytes.slice();
+        for (const [at, value] of changes) broken[at % broken.length] = value;
+        await send(path, broken, type);
+      },
+    ),
+    { numRuns: 150 },
+  );
+  assert(seen.includes(400));
+  assert(b.ids().includes("a") && b.ids().includes("b"));
+});
