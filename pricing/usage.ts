@@ -13,6 +13,9 @@ import { transaction } from "./database.ts";
 /** How far a reporter's clock may be ahead of ours, in milliseconds. */
 const MAX_AHEAD_MS = 86_400_000;
 
+/** How many totals are remembered; a quote asks for at most a thousand. */
+const MOST_TOTALS = 10_000;
+
 /** The billing month of a time in milliseconds since 1970: in UTC, such as "2026-11". */
 export function monthOf(ms: number): string {
   return new Date(ms).toISOString().slice(0, 7);
@@ -21,6 +24,8 @@ export function monthOf(ms: number): string {
 /** The counters of one pricing server. */
 export class UsageBook {
   readonly #database: DatabaseSync;
+  /** Totals that were asked for since the last report, by the pool's key. */
+  readonly #totals = new Map<string, bigint>();
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -38,6 +43,7 @@ export class UsageBook {
     const grow = this.#database.prepare(`
       INSERT INTO counters (month, provider, region, server, reporter, bytes) VALUES (?, ?, ?, ?, ?, ?)
       ON CONFLICT DO UPDATE SET bytes = excluded.bytes WHERE excluded.bytes > bytes`);
+    this.#totals.clear();
     transaction(this.#database, () => {
       for (const { place, bytes } of counts) {
         grow.run(month, place!.provider, place!.region, place!.server, reporter, bytes);
@@ -50,10 +56,13 @@ export class UsageBook {
     const keys = [month, provider];
     if (pool !== wire.Pool.PROVIDER) keys.push(region);
     if (pool === wire.Pool.SERVER) keys.push(server);
-    const columns = ["month", "provider", "region", "server"].slice(0, keys.length);
-    return total(
-      this.#rows(`SELECT ${SUM} FROM counters WHERE ${columns.map((name) => `${name} = ?`).join(" AND ")}`, keys)[0],
-    );
+    const cached = this.#totals.get(keys.join("/"));
+    if (cached !== undefined) return cached;
+    const where = ["month", "provider", "region", "server"].slice(0, keys.length).map((name) => `${name} = ?`);
+    const bytes = total(this.#rows(`SELECT ${SUM} FROM counters WHERE ${where.join(" AND ")}`, keys)[0]);
+    if (this.#totals.size >= MOST_TOTALS) this.#totals.clear();
+    this.#totals.set(keys.join("/"), bytes);
+    return bytes;
   }
 
   /** The totals of a month by place, over all reporters. */
