@@ -85,6 +85,7 @@ export const server: Command = async (argv, input) => {
 
   await aborted(stop);
   log.info("stopping");
+  await node.retire();
   await listening.close();
   return 0;
 };

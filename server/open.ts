@@ -7,6 +7,9 @@
  *     cluster/       the list of servers, and what is still to be sent to them
  */
 import { join } from "@std/path";
+import { PeerClient } from "../runtime/peer_client.ts";
+import { VERSION } from "../runtime/version.ts";
+import { type ClusterSettings, createCluster } from "./cluster/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { noUploads } from "./upload/none.ts";
@@ -15,26 +18,37 @@ import { noUploads } from "./upload/none.ts";
 export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster"> {
   /** The data folder; made where it is missing. One process at a time. */
   data: string;
+  /** The figures of the cluster's work that are not the default. */
+  cluster?: Partial<ClusterSettings>;
 }
 
 /**
  * Opens the server of a data folder, with all that it held when it was last closed or killed.
  * @throws {CdnError} where another process has the folder open, or it cannot be used.
  */
-export async function openServer({ data, ...options }: OpenServerOptions): Promise<ContentServer> {
+export async function openServer(
+  { data, cluster: settings = {}, ...options }: OpenServerOptions,
+): Promise<ContentServer> {
   const store = await openDiskStore({
     folder: join(data, "store"),
     ...(options.now && { now: options.now }),
     ...(options.log && { log: options.log }),
   });
-  try {
-    return await createServer({
-      ...options,
-      store,
-      uploads: () => noUploads,
-    });
-  } catch (error) {
-    await store[Symbol.asyncDispose]();
-    throw error;
-  }
+  return await createServer({
+    ...options,
+    store,
+    cluster: ({ identity, clock, secrets, codec, fetch, now, random, log }) =>
+      createCluster({
+        self: { ...identity, software: VERSION },
+        folder: join(data, "cluster"),
+        store,
+        clock,
+        peers: new PeerClient({ clusterKey: secrets.clusterKey, codec, fetch, now }),
+        random,
+        now,
+        log,
+        settings,
+      }),
+    uploads: () => noUploads,
+  });
 }

@@ -23,6 +23,7 @@ export interface Needs {
   limits: Limits;
   secrets: Secrets;
   codec: Codec;
+  fetch: typeof globalThis.fetch;
   now: () => number;
   random: () => number;
   log: Logger;
@@ -43,6 +44,8 @@ export interface ServerOptions {
   limits?: Partial<Limits>;
   now?: () => number;
   random?: () => number;
+  /** How other servers are called. */
+  fetch?: typeof globalThis.fetch;
   log?: Logger;
 }
 
@@ -53,7 +56,9 @@ export interface ContentServer extends AsyncDisposable {
   readonly handler: Handler;
   /** Begins background work once it is known where others reach us (with port 0, only after listening). */
   start(url: string, peers?: readonly string[]): void;
-  /** Ends background work, then closes what it was made from, the store among them. */
+  /** Ends background work, and with it the answers that wait for something; the rest still answers. */
+  retire(): Promise<void>;
+  /** Retires, and closes what it was made from, the store among them: stop listening first. */
   close(): Promise<void>;
 }
 
@@ -68,18 +73,22 @@ export async function createServer({
   policy = defaultRules,
   limits: givenLimits = {},
   now = Date.now,
+  fetch = globalThis.fetch,
   random = Math.random,
   log = silentLogger,
 }: ServerOptions): Promise<ContentServer> {
   const limits = { ...defaultLimits, ...givenLimits };
   const clock = new HybridClock(identity.id);
-  const needs: Needs = { identity, store, clock, limits, secrets, codec, now, random, log };
+  const needs: Needs = { identity, store, clock, limits, secrets, codec, fetch, now, random, log };
   const guard = new Guard(secrets, { now });
   let ready = false;
 
-  const cluster = await makeCluster(needs);
+  // What fails on the way closes what was made before it.
+  await using made = new AsyncDisposableStack();
+  made.use(store);
+  const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
   const writer = createWriter({ store, cluster, clock, now });
-  const uploads = await makeUploads({ ...needs, writer });
+  const uploads = made.use(await makeUploads({ ...needs, writer }));
   const parts: Parts = {
     identity,
     store,
@@ -93,15 +102,15 @@ export async function createServer({
     now,
     ready: () => ready,
   };
+  const owned = made.move();
 
-  let closing: Promise<void> | undefined;
-  async function closeAll() {
+  let retiring: Promise<void> | undefined;
+  const retire = () => {
     ready = false;
-    await cluster.close();
-    await uploads[Symbol.asyncDispose]();
-    await store[Symbol.asyncDispose]();
-  }
-  const close = () => closing ??= closeAll();
+    return retiring ??= cluster.close();
+  };
+  let closing: Promise<void> | undefined;
+  const close = () => closing ??= retire().then(() => owned.disposeAsync());
 
   return {
     identity,
@@ -116,6 +125,7 @@ export async function createServer({
       cluster.start(url, peers);
       ready = true;
     },
+    retire,
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -10,13 +10,17 @@ import {
   type OpenServerOptions,
   type ServerOptions,
 } from "../../server/mod.ts";
+import type { ClusterSettings } from "../../server/cluster/mod.ts";
+import { noUploads } from "../../server/upload/none.ts";
 import { tempDir } from "./temp_dir.ts";
 
 /** What a test may say of its server; all of it has a default. */
 export interface TestServerOptions
   extends
-    Partial<Omit<OpenServerOptions, "identity" | "data">>,
-    Partial<Pick<ServerOptions, "store" | "uploads" | "cluster">> {
+    Partial<Omit<OpenServerOptions, "identity" | "data" | "cluster">>,
+    Partial<Pick<ServerOptions, "store" | "uploads">> {
+  /** Figures of the cluster's work, such as `{ heartbeatMs: 50 }`; not with a `store`, where it is alone. */
+  cluster?: Partial<ClusterSettings>;
   id?: string;
   provider?: string;
   region?: string;
@@ -49,8 +53,8 @@ export interface TestServer extends AsyncDisposable {
 let count = 0;
 
 /**
- * Starts a server. With a `store` given, it is made by `createServer` from the parts given (`uploads` and `cluster`
- * too); else it is what `metacdn server` runs, in a data folder.
+ * Starts a server. With a `store` given, it is made by `createServer` from the parts given
+ * and has no cluster; else it is what `metacdn server` runs, in a data folder.
  */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { id = `s${++count}`, provider = "local", region = "local", role = "origin", labels = {} } = options;
@@ -60,16 +64,21 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   await using folders = new AsyncDisposableStack();
   const data = givenData ?? join(folders.use(await tempDir()).path, "data");
   const identity = { id, provider, region, role, labels };
-  const server = store && uploads
-    ? await createServer({ ...rest, secrets, log, identity, store, uploads, ...(cluster && { cluster }) })
-    : await openServer({ ...rest, secrets, log, identity, data });
+  const server = store
+    ? await createServer({ ...rest, secrets, log, identity, store, uploads: uploads ?? (() => noUploads) })
+    : await openServer({ ...rest, secrets, log, identity, data, ...(cluster && { cluster }) });
   folders.use(server);
   const listening: Listening = listen({ hostname: "127.0.0.1", port }, server.handler, { log, token: secrets.token });
   if (start) server.start(listening.url, peers);
   const cleanup = folders.move();
 
   let stopped: Promise<void> | undefined;
-  const stop = () => stopped ??= Promise.all([listening.close(2000), server.close()]).then(() => {});
+  const stop = () =>
+    stopped ??= (async () => {
+      await server.retire();
+      await listening.close(2000);
+      await server.close();
+    })();
   return {
     id,
     url: listening.url,
