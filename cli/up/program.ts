@@ -98,7 +98,7 @@ export class Program {
  * @returns its standard output
  * @throws {CdnError} with its last line of standard error where it fails.
  */
-export async function runOnce(name: string, args: string[], signal: AbortSignal): Promise<string> {
+export async function runOnce(args: string[], signal: AbortSignal): Promise<string> {
   const child = spawn(args);
   const end = () => killQuietly(child, "SIGKILL");
   signal.addEventListener("abort", end, { once: true });
@@ -109,7 +109,11 @@ export async function runOnce(name: string, args: string[], signal: AbortSignal)
   ]);
   signal.removeEventListener("abort", end);
   await closeInput(child);
-  if (code !== 0) throw failure(name, stderr.trim().split("\n").at(-1) || `it ended with status ${code}`);
+  if (code !== 0) {
+    throw new CdnError(stderr.trim().split("\n").at(-1) || `${args[0]} ended with status ${code}`, {
+      source: "server",
+    });
+  }
   return stdout;
 }
 

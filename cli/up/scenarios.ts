@@ -4,7 +4,7 @@
  * their measurements have moved the choice, and tells what they say of it.
  */
 import { bold, dim, green, yellow } from "@std/fmt/colors";
-import { CdnError, type wire } from "../../proto/mod.ts";
+import { CdnError, encodePath, type wire } from "../../proto/mod.ts";
 import { type Answer, download, explain, flatSheet, getSheet, putSheet } from "./ask.ts";
 import { figures, heading } from "./table.ts";
 import { gbPriceText, msText, rateText, sizeText } from "./text.ts";
@@ -71,8 +71,8 @@ async function priceRises(stage: Stage): Promise<void> {
   const before = await askAll(stage);
   const from = before.get("price")!.server;
   const dearest = Math.max(...(await explained(stage, "price")).candidates.map(nanoPerGb));
-  await withPrice(stage, from, 3 * dearest, async () => {
-    await moves(stage, "price", from);
+  await withPrice(stage, from, 3 * dearest, async (since) => {
+    await moves(stage, "price", from, { since });
     await tellOthers(stage, ["network", "combined"], before);
   });
 }
@@ -80,8 +80,9 @@ async function priceRises(stage: Stage): Promise<void> {
 async function linkSlows(stage: Stage): Promise<void> {
   const before = await askAll(stage);
   const from = before.get("network")!.server;
-  await withSlowLink(stage, from, async () => {
-    await moves(stage, "network", from);
+  await withSlowLink(stage, from, async (since) => {
+    await moves(stage, "network", from, { since });
+    await measured(stage, from);
     await tellOthers(stage, ["price", "combined"], before);
   });
 }
@@ -97,20 +98,22 @@ async function bothWeighed(stage: Stage): Promise<void> {
     const { server } = await ask(stage, "combined");
     const why = await explained(stage, "combined");
     stage.row("combined", change(from, server), server === from ? `its time is worth it: ${figures(why)}` : told(why));
-  });
-  await withPrice(stage, from, price + Math.max(2.5 * room, price / 2), async () => {
-    const to = await moves(stage, "combined", from);
-    await withSlowLink(stage, to, () => moves(stage, "combined", to));
+    if (server !== from) return;
+    await withPrice(stage, from, price + Math.max(2.5 * room, price / 2), async (since) => {
+      const to = await moves(stage, "combined", from, { since });
+      await withSlowLink(stage, to, (since) => moves(stage, "combined", to, { since }));
+    });
   });
 }
 
 async function serverDies(stage: Stage): Promise<void> {
   const { world, film, signal } = stage;
   const { path, sha256, bytes } = film;
-  const choices = await Promise.all(POLICIES.map(async (policy) => ({
-    policy,
-    chosen: (await explain(world.peers, world.proxyUrl(policy), path)).chosen,
-  })));
+  const choices = await Promise.all(POLICIES.map(async (policy) => {
+    // A proxy decides for as many bytes as it has seen a path to have: so it is shown them.
+    await fetch(world.proxyUrl(policy) + encodePath(path), { method: "HEAD", signal });
+    return { policy, chosen: (await explained(stage, policy, film)).chosen };
+  }));
   const victim = choices.find(({ policy }) => policy === "combined")!.chosen;
   const policies = choices.filter(({ chosen }) => chosen === victim).map(({ policy }) => policy);
   stage.tell(`   ${victim} sends ${path} (${sizeText(bytes)}) through ${policies.join(", ")}; then: kill -9`);
@@ -140,7 +143,7 @@ async function serverDies(stage: Stage): Promise<void> {
       green(`   ${victim} is dead, and the download${whole.length > 1 ? "s are" : " is"} whole: `) +
         dim(`${sizeText(bytes)}, SHA-256 ${sha256.slice(0, 12)}… as uploaded`),
     );
-    for (const policy of policies) await moves(stage, policy, victim, film);
+    for (const policy of policies) await moves(stage, policy, victim, { what: film });
   } finally {
     await Promise.allSettled(begun);
     if (!signal.aborted) await world.revive(victim);
@@ -154,7 +157,6 @@ async function serverDies(stage: Stage): Promise<void> {
 
 /** Waits until the proxies' figures are close to what the links are set to; goes on where that takes too long. */
 async function settled(stage: Stage): Promise<void> {
-  const close = (measured: number, set: number) => Math.abs(measured / set - 1) <= 0.2;
   const what = "the proxies to measure the links";
   await until(stage, what, async () => {
     const known = await Promise.all(POLICIES.map((policy) => explained(stage, policy)));
@@ -162,8 +164,8 @@ async function settled(stage: Stage): Promise<void> {
       prices === "fresh" && candidates.length === stage.world.clouds.length &&
       candidates.every(({ id, excluded, rttMs, bytesPerSecond, priceConfidence }) => {
         const { shape } = stage.world.cloud(id).link;
-        return excluded === "" && priceConfidence !== "none" && close(rttMs, shape.rttMs) &&
-          close(bytesPerSecond, shape.bytesPerSecond);
+        return excluded === "" && priceConfidence !== "none" && isClose(rttMs, shape.rttMs) &&
+          isClose(bytesPerSecond, shape.bytesPerSecond);
       })
     ) || null;
   }).catch((error) => {
@@ -172,15 +174,23 @@ async function settled(stage: Stage): Promise<void> {
   });
 }
 
-/** Asks until a policy's proxy answers from elsewhere, and tells why it does; resolves to where it went. */
-async function moves(stage: Stage, policy: Policy, from: string, what: Uploaded = stage.photo): Promise<string> {
-  const begun = performance.now();
+/**
+ * Asks until a policy's proxy answers from elsewhere, and tells why it does; resolves to where it went.
+ * @param since when the change was made that should move it, on the clock of `performance.now()`
+ */
+async function moves(
+  stage: Stage,
+  policy: Policy,
+  from: string,
+  { what = stage.photo, since }: { what?: Uploaded; since?: number },
+): Promise<string> {
   const { to, why } = await until(stage, `the ${policy} policy to leave ${from}`, async () => {
     const { server: to } = await ask(stage, policy, what);
     const why = await explained(stage, policy, what);
     return to !== from && why.chosen === to ? { to, why } : null;
   });
-  stage.row(policy, `${change(from, to)} ${dim(`after ${msText(performance.now() - begun)}`)}`, told(why));
+  const after = since === undefined ? "" : ` ${dim(`after ${msText(performance.now() - since)}`)}`;
+  stage.row(policy, change(from, to) + after, told(why));
   return to;
 }
 
@@ -188,37 +198,62 @@ async function moves(stage: Stage, policy: Policy, from: string, what: Uploaded 
 async function tellOthers(stage: Stage, policies: Policy[], before: Map<Policy, Answer>): Promise<void> {
   for (const policy of policies) {
     const from = before.get(policy)!.server;
-    const { server: to } = await ask(stage, policy);
-    stage.row(policy, change(from, to), told(await explained(stage, policy)));
+    // A measurement may come between an answer and its explanation: then it is asked again.
+    const { to, why } = await until(stage, `the ${policy} policy to make up its mind`, async () => {
+      const { server: to } = await ask(stage, policy);
+      const why = await explained(stage, policy);
+      return why.chosen === to ? { to, why } : null;
+    });
+    stage.row(policy, change(from, to), told(why));
   }
 }
 
-/** Changes a server's price while `during` runs, which begins when every proxy has heard of it. */
-async function withPrice(stage: Stage, id: string, nano: number, during: () => Promise<unknown>): Promise<void> {
+/** What is done while something is changed. @param since when it was changed, as `performance.now()` tells it */
+type During = (since: number) => Promise<unknown>;
+
+/** Changes a server's price while `during` runs. */
+async function withPrice(stage: Stage, id: string, nano: number, during: During): Promise<void> {
   const { world } = stage;
   const { place } = world.cloud(id);
   const sheet = await getSheet(world.peers, world.pricing.url, place);
   const now = nanoPerGb((await explained(stage, "price")).candidates.find((candidate) => candidate.id === id)!);
-  const target = BigInt(Math.round(nano));
-  const heard = () =>
-    until(stage, "the proxies to hear of the price", async () => {
-      const known = await Promise.all(POLICIES.map((policy) => explained(stage, policy)));
-      return known.every(({ candidates }) =>
-        candidates.some((candidate) => candidate.id === id && BigInt(candidate.egressNanoPerGb) === target)
-      ) || null;
-    });
   stage.tell(`   ${id}'s price goes from ${gbPriceText(now)} to ${gbPriceText(nano)} a GB`);
-  await putSheet(world.peers, world.pricing.url, flatSheet(sheet, target));
+  const since = performance.now();
+  await putSheet(world.peers, world.pricing.url, flatSheet(sheet, BigInt(Math.round(nano))));
   try {
-    await heard();
-    await during();
+    await heard(stage, id, Math.round(nano));
+    await during(since);
   } finally {
-    await putSheet(world.peers, world.pricing.url, sheet);
+    if (!stage.signal.aborted) {
+      await putSheet(world.peers, world.pricing.url, sheet);
+      await heard(stage, id, now);
+    }
   }
 }
 
+/** Waits until every proxy knows a server's price, in nano-dollars a GB. */
+async function heard(stage: Stage, id: string, nano: number): Promise<void> {
+  await until(stage, "the proxies to hear of the price", async () => {
+    const known = await Promise.all(POLICIES.map((policy) => explained(stage, policy)));
+    return known.every(({ candidates }) =>
+      candidates.some((candidate) => candidate.id === id && nanoPerGb(candidate) === nano)
+    ) || null;
+  });
+}
+
+/** Waits until every proxy has found out how far a server is now. */
+async function measured(stage: Stage, id: string): Promise<void> {
+  const { rttMs } = stage.world.cloud(id).link.shape;
+  await until(stage, "the proxies to measure the link", async () => {
+    const known = await Promise.all(POLICIES.map((policy) => explained(stage, policy)));
+    return known.every(({ candidates }) =>
+      candidates.some((candidate) => candidate.id === id && isClose(candidate.rttMs, rttMs))
+    ) || null;
+  });
+}
+
 /** Slows a server's link while `during` runs. */
-async function withSlowLink(stage: Stage, id: string, during: () => Promise<unknown>): Promise<void> {
+async function withSlowLink(stage: Stage, id: string, during: During): Promise<void> {
   const { link } = stage.world.cloud(id);
   const { shape } = link;
   const slow = { rttMs: Math.max(250, 3 * shape.rttMs), bytesPerSecond: Math.round(shape.bytesPerSecond / 20) };
@@ -226,9 +261,10 @@ async function withSlowLink(stage: Stage, id: string, during: () => Promise<unkn
     `   ${id}'s link goes from ${msText(shape.rttMs)}, ${rateText(shape.bytesPerSecond)} ` +
       `to ${msText(slow.rttMs)}, ${rateText(slow.bytesPerSecond)}`,
   );
+  const since = performance.now();
   link.reshape(slow);
   try {
-    await during();
+    await during(since);
   } finally {
     link.reshape(shape);
   }
@@ -283,6 +319,11 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     }, ms);
     signal.addEventListener("abort", leave, { once: true });
   });
+}
+
+/** Within a fifth. */
+function isClose(measured: number, set: number): boolean {
+  return Math.abs(measured / set - 1) <= 0.2;
 }
 
 function change(from: string, to: string): string {

@@ -18,7 +18,7 @@ export function table(world: Pick<World, "clouds" | "proxies">, known: Explanati
   });
   return [
     ...columns(
-      ["", `from ${viewer.city} to`, "> set", ">", "> measured", ">", "> egress/GB"],
+      ["", `from ${viewer.city} to`, ">set", ">measured", ">egress/GB"],
       links,
     ),
     "",
@@ -34,10 +34,8 @@ function linkRow({ place, link, program }: Cloud, candidate: wire.Candidate | un
   return [
     program ? bold(place.id) : red(place.id),
     program ? `${place.city}, ${place.region}` : red("dead"),
-    shade(msText(rttMs)),
-    shade(rateText(bytesPerSecond)),
-    seen ? msText(candidate.rttMs) : "-",
-    seen ? rateText(candidate.bytesPerSecond) : "-",
+    shade(linkText(rttMs, bytesPerSecond)),
+    seen ? linkText(candidate.rttMs, candidate.bytesPerSecond) : "-",
     candidate && candidate.priceConfidence !== "none"
       ? gbPriceText(candidate.egressNanoPerGb + candidate.serverNanoPerGb)
       : "-",
@@ -71,6 +69,10 @@ export function figures({ policy, size, candidates }: wire.Explanation): string 
 /** A heading. */
 export function heading(text: string): string {
   return bold(cyan(text));
+}
+
+function linkText(rttMs: number, bytesPerSecond: number): string {
+  return `${msText(rttMs).padStart(6)} ${rateText(bytesPerSecond).padStart(9)}`;
 }
 
 function portOf(url: string): string {

@@ -1,5 +1,5 @@
 /** `metacdn up`: the whole meta-CDN on this machine, and scenarios that show it at work. */
-import { dim } from "@std/fmt/colors";
+import { dim, setColorEnabled } from "@std/fmt/colors";
 import { CdnError } from "../../proto/mod.ts";
 import { numberFlag, parseCommand, stringFlag, switchFlag } from "../../runtime/flags.ts";
 import { aborted, stopSignal } from "../../runtime/stop.ts";
@@ -63,6 +63,7 @@ export const up: Command = async (argv, input) => {
   const signal = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
   const data = await dataFolder(folder, once);
   const screen = new Screen();
+  setColorEnabled(screen.terminal && !Deno.noColor);
   try {
     return await show({ files, data: data.path, portBase, once, screen, signal });
   } catch (error) {

@@ -105,7 +105,7 @@ export class World {
 
   async #start(): Promise<void> {
     const { onStep } = this.#options;
-    onStep("three servers, each behind a link as long as the real one");
+    onStep("three servers, each behind a link like the real one (Skyplane, 2022)");
     for (const [at, place] of places.entries()) {
       this.clouds.push({ place, link: new Link(place.shape, { port: this.#port(180 + at) }), program: null });
     }
