@@ -24,9 +24,11 @@ export interface PricingOptions {
   folder?: string;
   /** Its database's file, in place of `folder`; ":memory:" for none. */
   database?: string;
+  /** The token and the cluster key; none unless told, and then on loopback only. */
   secrets?: Secrets;
   /** Milliseconds since 1970. */
   now?: () => number;
+  /** Where events go; nowhere unless told. */
   log?: Logger;
   /** Over how many bytes a server's hourly price is spread where its sheet does not say. */
   expectedBytesPerHour?: number;
@@ -36,6 +38,7 @@ export interface PricingOptions {
 
 /** A pricing server that is not listening yet. */
 export interface Pricing {
+  /** Answers requests; for `listen` of `runtime/listen.ts`. */
   readonly handler: Handler;
   /** Closes the database. */
   close(): void;

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { CdnError, wire } from "../../proto/mod.ts";
 import { Book, MOST_SHEETS } from "../../pricing/book.ts";
-import { openDatabase } from "../../pricing/database.ts";
+import { openDatabase, transaction } from "../../pricing/database.ts";
 import { UsageBook } from "../../pricing/usage.ts";
 import { create } from "@bufbuild/protobuf";
 import { NOON, sampleSheet, temporaryFolder } from "./kit.ts";
@@ -124,6 +124,20 @@ Deno.test("where there is no room a write is refused with 507, and everything el
   database.exec("PRAGMA max_page_count = 100000");
   book.put(sampleSheet({ note: "room again" }), write);
   assertEquals(book.get("cloud", "here-1")!.note, "room again");
+  database.close();
+});
+
+Deno.test("a transaction that fails half way leaves nothing behind, and the next one works", () => {
+  const database = openDatabase(":memory:");
+  const insert = () => database.exec("INSERT INTO counters VALUES ('2026-11', 'a', 'b', 'c', 'd', 5)");
+  assertThrows(() =>
+    transaction(database, () => {
+      insert();
+      throw new TypeError("half way");
+    }), TypeError);
+  assertEquals(new UsageBook(database).list("2026-11"), []);
+  transaction(database, insert);
+  assertEquals(new UsageBook(database).list("2026-11").length, 1);
   database.close();
 });
 

@@ -112,6 +112,10 @@ Deno.test("two operators do not overwrite each other: If-Match in either encodin
   assertEquals((await write("two", { "if-match": tags[0]! })).status, 412);
   assertEquals((await write("two", { "if-match": `"else", ${tags[1]!}` })).status, 412);
   assertEquals((await write("two", { "if-none-match": "*" })).status, 412);
+  for (const codec of codecs) {
+    const now = (await pricing.ask(PATH, { codec })).headers.get("etag")!;
+    assertEquals((await write("two", { "if-none-match": now })).status, 412);
+  }
   assertEquals((await pricing.ask(PATH, { method: "DELETE", headers: { "if-match": tags[0]! } })).status, 412);
   assertEquals((await pricing.read(PATH, wire.SheetSchema)).note, "one");
   assertEquals((await write("three", { "if-match": "*" })).status, 200);
