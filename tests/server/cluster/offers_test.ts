@@ -38,7 +38,8 @@ Deno.test("a malformed manifest is refused for itself, with the field; the other
   await using nodes = await pair();
   const { a, b } = nodes;
   const { offer } = offering(a);
-  const good = manifestToWire(await a.put("/good", "good"));
+  const written = await a.put("/good", "good");
+  const good = manifestToWire(written);
   const wrong: Record<string, (manifest: wire.Manifest) => void> = {
     path: (manifest) => manifest.path = "/../etc/passwd",
     "version must be set": (manifest) => delete manifest.version,
@@ -61,11 +62,13 @@ Deno.test("a malformed manifest is refused for itself, with the field; the other
     change(manifest);
     return manifest;
   });
-  const answer = await b.cluster.receiveOffer(offer([...manifests, good]));
+  await until("b has the good one", async () => await b.text("/good") === "good");
+  const other = manifestToWire({ ...written, path: "/other" }); // its body is there already
+  const answer = await b.cluster.receiveOffer(offer([...manifests, other]));
   assertEquals(outcomes(answer), [...manifests.map(() => "REFUSED"), "HELD"]);
   for (const [at, field] of Object.keys(wrong).entries()) assertStringIncludes(answer.results[at]!.reason, field);
-  assertEquals(await b.text("/good"), "good");
-  assertEquals((await b.store.list({ by: "path", limit: 10, tombstones: true })).entries.length, 1);
+  assertEquals(await b.text("/other"), "good");
+  assertEquals((await b.store.list({ by: "path", limit: 10, tombstones: true })).entries.length, 2);
 });
 
 Deno.test("a manifest from ten years ahead is refused, and the clock here stays as it is", async () => {
@@ -107,7 +110,9 @@ Deno.test("bodies are asked for at the address of the list, never at the one in 
   const { a, b } = nodes;
   const { offer } = offering({ id: "a", url: "http://127.0.0.1:9" });
   const manifest = await a.put("/x", "body");
-  assertEquals(outcomes(await b.cluster.receiveOffer(offer([manifestToWire(manifest)]))), ["HELD"]);
+  const asked = offer([manifestToWire(manifest)]);
+  await until("b has it", async () => outcomes(await b.cluster.receiveOffer(asked))[0] === "HELD");
+  assertEquals(await b.text("/x"), "body");
 });
 
 Deno.test("a tombstone with the fields of a body is a tombstone", async () => {
