@@ -18,6 +18,8 @@ import { createHandler } from "./handler.ts";
 import { seedSheets } from "./seed.ts";
 import { UsageBook } from "./usage.ts";
 
+export { confidenceText, moneyText, sizeText, unitText } from "./text.ts";
+
 /** What a pricing server needs; each has a default. */
 export interface PricingOptions {
   /** Where its database lives, made where it is missing; without one (and without `database`) nothing outlives it. */

@@ -1,5 +1,6 @@
 /** The prices as a page for people. */
 import { wire } from "../proto/mod.ts";
+import { confidenceText, moneyText, sizeText, unitText } from "./text.ts";
 
 /** All sheets as one table. A sheet of LOW confidence is shown as unverified, never as fact. */
 export function pricesPage(sheets: readonly wire.Sheet[]): string {
@@ -11,7 +12,7 @@ export function pricesPage(sheets: readonly wire.Sheet[]): string {
 <style>${STYLE}</style>
 <h1>What the next byte costs</h1>
 <p>${sheets.length} price sheets. Tiers count a month's bytes from the first one; the free ones come first.
-A price that is marked <b class="low">unverified</b> was seen in one secondary source only: check it before you rely on it.</p>
+A price that is marked <b class="unverified">unverified</b> was seen in one secondary source only: check it before you rely on it.</p>
 <table>
 <thead><tr><th>Provider<th>Region<th>Free a month<th>Price by tier<th>Counted over<th>Server an hour<th>Confidence<th>Source</tr></thead>
 <tbody>
@@ -26,15 +27,10 @@ const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222; background: #fff }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #ddd }
-td small { color: #666 } .low { color: #a40 } .high { color: #060 } .num { white-space: nowrap }
+td small { color: #666 } .unverified { color: #a40 } .high { color: #060 } .num { white-space: nowrap }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, td { border-color: #444 }
-td small { color: #999 } .low { color: #fa6 } .high { color: #7c7 } }`;
+td small { color: #999 } .unverified { color: #fa6 } .high { color: #7c7 } }`;
 
-const CONFIDENCE: Record<number, string> = {
-  [wire.Confidence.LOW]: '<b class="low">unverified</b>',
-  [wire.Confidence.MEDIUM]: "medium",
-  [wire.Confidence.HIGH]: '<span class="high">high</span>',
-};
 const POOL: Record<number, string> = {
   [wire.Pool.REGION]: "the region",
   [wire.Pool.PROVIDER]: "the provider",
@@ -48,8 +44,8 @@ function row(sheet: wire.Sheet): string {
     sheet.freeBytes === 0n ? "none" : sizeText(sheet.freeBytes),
     sheet.tiers.map((tier) => tierText(sheet, tier)).join("<br>"),
     POOL[sheet.pool] ?? "",
-    sheet.serverNanoPerHour === 0n ? "unknown" : moneyText(sheet.serverNanoPerHour, sheet.currency),
-    CONFIDENCE[sheet.confidence] ?? "",
+    sheet.serverNanoPerHour === 0n ? "unknown" : escape(moneyText(sheet.serverNanoPerHour, sheet.currency)),
+    `<b class="${confidenceText(sheet)}">${confidenceText(sheet)}</b>`,
     `${escape(sheet.source)}${sheet.asOf ? `, ${escape(sheet.asOf)}` : ""}<br><small>${
       [sheet.note, writtenText(sheet)].filter(Boolean).map(escape).join("<br>")
     }</small>`,
@@ -58,36 +54,13 @@ function row(sheet: wire.Sheet): string {
 }
 
 function tierText(sheet: wire.Sheet, { upToBytes, nanoPerUnit }: wire.Tier): string {
-  const unit = sheet.unitBytes === 1_073_741_824n ? "GiB" : "GB";
-  const price = `${moneyText(nanoPerUnit, sheet.currency)}/${unit}`;
+  const price = `${escape(moneyText(nanoPerUnit, sheet.currency))}/${unitText(sheet)}`;
   return `<span class="num">${upToBytes === undefined ? "" : `to ${sizeText(upToBytes)}: `}${price}</span>`;
 }
 
 function writtenText(sheet: wire.Sheet): string {
   if (sheet.updatedMs <= 0n) return "";
   return `Written ${new Date(Number(sheet.updatedMs)).toISOString()} by ${sheet.updatedBy}`;
-}
-
-/** Nano-units as a decimal of the currency, exact: `$0.0085`, `0.001 EUR`. */
-export function moneyText(nano: bigint, currency: string): string {
-  const digits = nano.toString().padStart(10, "0");
-  const fraction = digits.slice(-9).replace(/0+$/, "");
-  const amount = `${digits.slice(0, -9)}${fraction && `.${fraction}`}`;
-  return currency === "" || currency === "USD" ? `$${amount}` : `${amount} ${escape(currency)}`;
-}
-
-const UNITS: [bigint, string][] = [
-  [1024n ** 4n, "TiB"],
-  [1024n ** 3n, "GiB"],
-  [10n ** 12n, "TB"],
-  [10n ** 9n, "GB"],
-  [10n ** 6n, "MB"],
-];
-
-/** A size in the largest unit that divides it, so that nothing is rounded; else in bytes. */
-export function sizeText(bytes: bigint): string {
-  const unit = UNITS.find(([size]) => bytes >= size && bytes % size === 0n);
-  return unit ? `${bytes / unit[0]} ${unit[1]}` : `${bytes} bytes`;
 }
 
 function escape(text: string): string {

@@ -184,7 +184,7 @@ Deno.test("the page shows the sheets to people; low confidence is shown as unver
   assertStringIncludes(page.headers.get("content-security-policy")!, "default-src 'none'");
   const html = await page.text();
   const row = html.split("<tbody>")[1]!;
-  assertStringIncludes(row, '<b class="low">unverified</b>');
+  assertStringIncludes(row, '<b class="unverified">unverified</b>');
   assertStringIncludes(row, "to 100 GB: $0.09/GB");
   assertStringIncludes(row, "$0.05/GB");
   assert(!html.includes("<script>"));
