@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { join } from "@std/path";
 import { isDigest } from "../../proto/mod.ts";
+import { ignoreMissing, syncFolder, writeAll } from "./files.ts";
 import type { StagedBody } from "./store.ts";
 import { readPieces } from "./stream.ts";
 
@@ -110,19 +111,6 @@ export async function hashFile(path: string): Promise<StagedBody> {
   return { sha256: hash.digest("hex"), size };
 }
 
-/** Makes a file's bytes durable. */
-export async function syncFile(path: string): Promise<void> {
-  using file = await Deno.open(path, { read: true, write: true });
-  await file.sync();
-}
-
-/** Makes a folder's names durable. Windows has no such thing, and needs none. */
-async function syncFolder(path: string): Promise<void> {
-  if (Deno.build.os === "windows") return;
-  using folder = await Deno.open(path, { read: true });
-  await folder.sync();
-}
-
 /** Each chunk is hashed here while the system writes it: two cores share the work, one chunk is in memory. */
 async function writeHashed(
   path: string,
@@ -141,13 +129,4 @@ async function writeHashed(
   }
   await file.sync();
   return { sha256: hash.digest("hex"), size };
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-}
-
-/** For `catch`: what is to be removed need not be there. */
-export function ignoreMissing(error: unknown): void {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }

@@ -7,9 +7,10 @@
 import { join } from "@std/path";
 import { compareVersions, type Manifest } from "../../proto/mod.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
-import { type Bodies, hashFile, ignoreMissing, openBodies, syncFile } from "./bodies.ts";
+import { type Bodies, hashFile, openBodies } from "./bodies.ts";
+import { ignoreMissing, syncFile } from "./files.ts";
 import { type ManifestIndex, openManifestIndex } from "./manifest_index.ts";
-import { freeBytes, noRoom, withRoom } from "./room.ts";
+import { requireRoom, withRoom } from "./room.ts";
 import type { BodySource, Listing, ListQuery, StagedBody, Store } from "./store.ts";
 import { readPieces, requireBody, requireExpected, requireInside, streamPart } from "./stream.ts";
 import { startSweeper, type Sweeper } from "./sweeper.ts";
@@ -155,11 +156,7 @@ class OpenDiskStore implements DiskStore {
 
   /** Asked before each chunk is written. */
   #roomCheck(expectedSize: number | undefined): (bytes: number) => void {
-    const require = (bytes: number) => {
-      const free = freeBytes(this.folder);
-      if (free !== null && free - bytes < this.minFreeBytes) throw noRoom("take in the body");
-    };
-    if (this.minFreeBytes === 0) return () => {};
+    const require = (bytes: number) => requireRoom("take in the body", this.folder, bytes, this.minFreeBytes);
     require(expectedSize ?? 0);
     let sinceCheck = 0;
     return (bytes) => {

@@ -20,6 +20,15 @@ export async function withRoom<T>(action: string, work: () => T | Promise<T>): P
   }
 }
 
+/** As {@link withRoom}, for work that is done when it returns. */
+export function orNoRoom<T>(action: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw isFull(error) ? noRoom(action, error) : error;
+  }
+}
+
 /** True for ENOSPC and EDQUOT, and for what SQLite makes of them. */
 export function isFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
@@ -33,4 +42,11 @@ export function freeBytes(folder: string): number | null {
   if (Deno.permissions.querySync({ name: "sys", kind: "statfs" }).state !== "granted") return null;
   const { bavail, bsize } = statfsSync(folder);
   return bavail * bsize;
+}
+
+/** @throws {CdnError} 507 where `bytes` more would leave less than `reserve` free, as far as we may ask. */
+export function requireRoom(action: string, folder: string, bytes: number, reserve: number): void {
+  if (reserve === 0) return;
+  const free = freeBytes(folder);
+  if (free !== null && free - bytes < reserve) throw noRoom(action);
 }

@@ -1,0 +1,339 @@
+/** The upload sessions of a server. The states of a session stand in `session_table.ts`. */
+import { join } from "@std/path";
+import { badRequest, CdnError, type Manifest, type Metadata, type wire } from "../../proto/mod.ts";
+import { type Logger, silentLogger } from "../../runtime/log.ts";
+import { KeyedLock } from "../keyed_lock.ts";
+import type { StagedBody, Store } from "../store/store.ts";
+import { Buffers } from "./buffers.ts";
+import { readChunk, requireChunkSize } from "./chunk.ts";
+import { checkUploadLimits, defaultUploadLimits, type UploadLimits } from "./limits.ts";
+import { PartFiles } from "./part_files.ts";
+import { addRange, missingRanges } from "./ranges.ts";
+import { openSessionTable, type Session, type SessionTable } from "./session_table.ts";
+import { incomplete, sessionOfRequest, uploadToWire } from "./upload_message.ts";
+import type { Uploads } from "./uploads.ts";
+
+/** What {@link createUploads} works with. */
+export interface UploadsOptions {
+  /** Where the sessions are kept; made where it is missing. Best on the disk that the store is on. */
+  folder: string;
+  store: Pick<Store, "stage" | "open">;
+  /** The server's one entry for local writes. */
+  write: (path: string, body: StagedBody, metadata: Metadata) => Promise<{ manifest: Manifest; copies: number }>;
+  now?: () => number;
+  log?: Logger;
+  limits?: Partial<UploadLimits>;
+  /** Names a new session: 1 to 64 letters, digits, "-" or "_". */
+  newId?: () => string;
+}
+
+/**
+ * Opens the sessions kept in `folder`, with all that was acknowledged before the process ended.
+ * @throws {CdnError} where another process has them open; {@link RangeError} for limits that cannot work.
+ */
+export async function createUploads({
+  folder,
+  store,
+  write,
+  now = Date.now,
+  log = silentLogger,
+  limits: givenLimits = {},
+  newId = () => crypto.randomUUID(),
+}: UploadsOptions): Promise<Uploads> {
+  const limits = checkUploadLimits({ ...defaultUploadLimits, ...pickLimits(givenLimits) });
+  await Deno.mkdir(folder, { recursive: true });
+  const table = await openSessionTable(join(folder, "sessions.sqlite"));
+  try {
+    const parts = new PartFiles(folder, limits.minFreeBytes);
+    await parts.clear((id) => table.get(id) !== null);
+    return new OpenUploads({ store, write, now, log, newId, limits, table, parts });
+  } catch (error) {
+    table[Symbol.dispose]();
+    throw error;
+  }
+}
+
+interface Inside extends Required<Omit<UploadsOptions, "folder" | "limits">> {
+  limits: UploadLimits;
+  table: SessionTable;
+  parts: PartFiles;
+}
+
+/** How often sessions that expired are looked for, in milliseconds. */
+const EXPIRY_INTERVAL_MS = 60_000;
+
+class OpenUploads implements Uploads {
+  /** One change at a time to each session; under "" to the list of them. */
+  readonly #lock = new KeyedLock();
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #buffers: Buffers;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #closed = false;
+
+  constructor(readonly at: Inside) {
+    const { chunkSize, bufferSize } = at.limits;
+    this.#buffers = new Buffers(Math.max(1, Math.floor(bufferSize / chunkSize)), chunkSize);
+    this.#timer = setInterval(() => {
+      this.#expire().catch((error) => at.log.error("cannot forget expired uploads", { error }));
+    }, EXPIRY_INTERVAL_MS);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  async create(request: wire.CreateUpload): Promise<wire.Upload> {
+    const { limits, table, parts } = this.at;
+    const wanted = sessionOfRequest(request);
+    this.#requireObjectSize(wanted.size ?? 0);
+    await this.#expire();
+    return await this.#exclusive("", async () => {
+      const { path, size, sha256, metadata } = wanted;
+      const known = sha256 !== "" && size !== null;
+      const same = known ? table.find(path, size, sha256) : null;
+      const resumed = same && await this.#exclusive(same.id, () => this.#handBack(same.id, metadata));
+      if (resumed) return resumed;
+      this.#requireRoomFor(1, size ?? 0);
+      const held = known && await this.#isHeld(sha256, size);
+      const session: Session = {
+        ...wanted,
+        id: this.at.newId(),
+        state: held ? "held" : "open",
+        expiresMs: this.at.now() + limits.idleMs,
+      };
+      if (!held) await parts.create(session.id);
+      return this.#save(session);
+    });
+  }
+
+  // deno-lint-ignore require-await -- so that what throws rejects
+  async get(id: string): Promise<wire.Upload> {
+    return this.#message(this.#require(id));
+  }
+
+  async chunk(
+    id: string,
+    offset: number,
+    data: AsyncIterable<Uint8Array>,
+    check: { sha256: string; size: number | null },
+  ): Promise<wire.Upload> {
+    requireChunkSize(check.size, this.at.limits.chunkSize);
+    this.#requireInside(this.#require(id), offset, check.size ?? 1);
+    using buffer = await this.#buffers.acquire();
+    const bytes = await readChunk(data, check, buffer.bytes);
+    return await this.#exclusive(id, async () => {
+      const session = this.#require(id);
+      this.#requireInside(session, offset, bytes.length);
+      // All bytes are here already; those of this chunk are right, or the commit says that they are not.
+      if (session.state !== "open") return this.#message(session);
+      return await this.#add(session, offset, bytes);
+    });
+  }
+
+  async cancel(id: string): Promise<void> {
+    this.#require(id);
+    await this.#exclusive(id, () => {
+      this.#require(id);
+      return this.#forget(id);
+    });
+  }
+
+  async commit(id: string, request: wire.CommitUpload): Promise<wire.Upload> {
+    const wanted = { sha256: request.sha256, size: Number(request.size) };
+    this.#require(id);
+    return await this.#exclusive(id, async () => {
+      let session = this.#require(id);
+      requireSame(session, wanted);
+      if (session.state === "committed") return this.#message(session);
+      if (session.state === "open") session = await this.#seal(session, wanted);
+      return await this.#finish(session, wanted);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await Promise.allSettled(this.#running);
+    this.at.table[Symbol.dispose]();
+  }
+
+  /** A session that is handed back takes the newer request's metadata. Null where it has gone meanwhile. */
+  // deno-lint-ignore require-await -- it runs under the lock
+  async #handBack(id: string, metadata: Metadata): Promise<wire.Upload | null> {
+    const session = this.at.table.get(id);
+    if (!session || session.state === "committed") return session && this.#message(session);
+    return this.#save({ ...session, metadata, expiresMs: this.at.now() + this.at.limits.idleMs });
+  }
+
+  /** Writes a chunk and records it: only then does it count. */
+  async #add(session: Session, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<wire.Upload> {
+    const { limits, parts, now } = this.at;
+    const received = addRange(session.received, { start: offset, end: offset + bytes.length });
+    if (received.length > limits.maxRanges) {
+      throw badRequest(
+        `The upload has ${session.received.length} pieces with gaps between them: send what is missing first`,
+        { status: 409 },
+      );
+    }
+    if (session.size === null) this.#requireRoomFor(0, received.at(-1)!.end - (session.received.at(-1)?.end ?? 0));
+    const first = received[0]!;
+    await parts.write(session.id, offset, bytes, first.start === 0 ? first.end : 0);
+    return this.#save({ ...session, received, expiresMs: now() + limits.idleMs });
+  }
+
+  /** Finds that all bytes are here, and that they are the right ones. From here on the part file rests. */
+  async #seal(session: Session, wanted: StagedBody): Promise<Session> {
+    const { table, parts, now, limits } = this.at;
+    const beyond = session.received.at(-1)?.end ?? 0;
+    if (beyond > wanted.size) {
+      throw badRequest(`Cannot commit the upload with ${wanted.size} bytes: it has ${beyond} already`, { status: 409 });
+    }
+    const missing = missingRanges(session.received, wanted.size);
+    if (missing.length > 0) throw incomplete(missing);
+    const found = await parts.digest(session.id, wanted.size);
+    if (found !== wanted.sha256) {
+      // Nobody knows which of them are wrong.
+      table.set({ ...session, received: [] });
+      parts.restart(session.id);
+      throw badRequest(
+        `Cannot commit the upload: its bytes have the digest ${found}, not ${wanted.sha256}; send all of them again`,
+        { status: 422 },
+      );
+    }
+    const sealed: Session = { ...session, ...wanted, state: "sealed", received: [], expiresMs: now() + limits.idleMs };
+    table.set(sealed);
+    return sealed;
+  }
+
+  /** Hands the bytes to the store, and makes the object visible. After a failure it can be tried again. */
+  async #finish(session: Session, body: StagedBody): Promise<wire.Upload> {
+    const { store, parts, write, now, limits } = this.at;
+    try {
+      if (session.state === "sealed") {
+        await store.stage({ file: await parts.handOver(session.id), hashed: body }, body);
+      }
+      const { manifest, copies } = await write(session.path, body, session.metadata);
+      const message = this.#save({
+        ...session,
+        state: "committed",
+        object: manifest,
+        copies,
+        expiresMs: now() + limits.rememberMs,
+      });
+      await parts.remove(session.id);
+      return message;
+    } catch (error) {
+      // The store freed the body that it held when the session began, or someone took our file away.
+      const lost = session.state === "held"
+        ? error instanceof CdnError && error.status === 409
+        : error instanceof Deno.errors.NotFound;
+      if (!lost) throw error;
+      await parts.create(session.id);
+      this.#save({ ...session, state: "open", received: [] });
+      throw incomplete(missingRanges([], body.size), "its bytes are not here any more: ");
+    }
+  }
+
+  async #isHeld(sha256: string, size: number): Promise<boolean> {
+    try {
+      // An empty part at the end: asks whether it is held and long enough, and opens nothing.
+      const part = await this.at.store.open(sha256, { start: size, end: size });
+      await part?.cancel();
+      return part !== null;
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw badRequest(`The upload's size must be that of the bytes with the digest ${sha256}, and is not`);
+    }
+  }
+
+  async #expire(): Promise<void> {
+    for (const id of this.at.table.expired(this.at.now())) {
+      await this.#exclusive(id, async () => {
+        const session = this.at.table.get(id);
+        if (!session || session.expiresMs > this.at.now()) return;
+        if (session.state !== "committed") this.at.log.info("forgot an idle upload", { id, path: session.path });
+        await this.#forget(id);
+      });
+    }
+  }
+
+  async #forget(id: string): Promise<void> {
+    this.at.table.remove(id);
+    await this.at.parts.remove(id);
+  }
+
+  #exclusive<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const done = this.#lock.run(id, () => {
+      if (!this.#closed) return work();
+      throw new CdnError("The server is stopping", { source: "server", status: 503, retry: true });
+    });
+    const settled = done.then(() => {}, () => {}).finally(() => this.#running.delete(settled));
+    this.#running.add(settled);
+    return done;
+  }
+
+  #save(session: Session): wire.Upload {
+    this.at.table.set(session);
+    return this.#message(session);
+  }
+
+  #message(session: Session): wire.Upload {
+    return uploadToWire(session, this.at.limits.chunkSize);
+  }
+
+  #require(id: string): Session {
+    const session = this.at.table.get(id);
+    if (session && session.expiresMs > this.at.now()) return session;
+    throw badRequest("There is no such upload: it was never begun, was cancelled, or has expired", { status: 404 });
+  }
+
+  #requireObjectSize(size: number): void {
+    const { maxObjectSize } = this.at.limits;
+    if (size <= maxObjectSize) return;
+    throw badRequest(`An object must be at most ${maxObjectSize} bytes long`, { status: 413 });
+  }
+
+  /** @throws {CdnError} 400 for a chunk that is not inside the upload; 413 where it makes the object too large. */
+  #requireInside({ size }: Session, offset: number, length: number): void {
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw badRequest("The chunk's offset must be a whole number from 0");
+    }
+    const end = offset + length;
+    if (size === null) this.#requireObjectSize(end);
+    else if (end > size) throw badRequest(`The chunk must lie in the ${size} bytes of the upload, but ends at ${end}`);
+  }
+
+  #requireRoomFor(sessions: number, bytes: number): void {
+    const { table, limits } = this.at;
+    const underWay = table.underWay();
+    const full = underWay.sessions + sessions > limits.maxSessions
+      ? `${limits.maxSessions} uploads are`
+      : underWay.bytes + bytes > limits.maxTotalSize
+      ? `uploads of up to ${limits.maxTotalSize} bytes in all may be`
+      : null;
+    if (full === null) return;
+    throw new CdnError(`Cannot go on with the upload: at most ${full} under way at a time`, {
+      source: "server",
+      status: 503,
+      retry: true,
+      retryAfterSeconds: 60,
+    });
+  }
+}
+
+/** @throws {CdnError} 409 where a commit is for other bytes than its session. */
+function requireSame(session: Session, wanted: StagedBody): void {
+  if ((session.size ?? wanted.size) === wanted.size && (session.sha256 || wanted.sha256) === wanted.sha256) return;
+  throw badRequest(
+    `Cannot commit ${wanted.size} bytes with the digest ${wanted.sha256}: the upload is for ` +
+      `${session.size ?? wanted.size} bytes with the digest ${session.sha256 || wanted.sha256}`,
+    { status: 409 },
+  );
+}
+
+/** Ours alone of what may be the settings of a whole server. */
+function pickLimits(given: Partial<UploadLimits>): Partial<UploadLimits> {
+  return Object.fromEntries(
+    Object.keys(defaultUploadLimits).flatMap((name) => {
+      const value = given[name as keyof UploadLimits];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
