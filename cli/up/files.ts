@@ -35,12 +35,15 @@ export async function sources(files: readonly string[]): Promise<Source[]> {
   return found;
 }
 
-/** Makes a picture, or something as large as a short film (noise: only its size counts), in the data folder. */
+/**
+ * Makes a picture, or something as large as a short film (noise: only its size counts), in the data folder. A
+ * film that is there from the last time is taken again, so that the servers need not hold another.
+ */
 export async function ownFile(data: string, kind: "picture" | "film"): Promise<Source> {
   const name = kind === "picture" ? "evening.jpg" : "film.bin";
   const file = join(data, name);
   if (kind === "picture") await Deno.writeFile(file, await samplePicture());
-  else {
+  else if (await sizeOf(file) !== FILM_BYTES) {
     using out = await Deno.open(file, { write: true, create: true, truncate: true });
     const noise = new Uint8Array(64 << 10);
     for (let written = 0; written < FILM_BYTES;) {
@@ -50,4 +53,13 @@ export async function ownFile(data: string, kind: "picture" | "film"): Promise<S
     }
   }
   return { file, path: `/${name}` };
+}
+
+async function sizeOf(file: string): Promise<number | null> {
+  try {
+    return (await Deno.stat(file)).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
 }

@@ -22,7 +22,7 @@ export function table(world: Pick<World, "clouds" | "proxies">, known: Explanati
       links,
     ),
     "",
-    ...columns(["policy", "proxy", `${shortened(path)} comes from`, "because"], choices),
+    ...columns(["policy", "proxy", "takes", `${shortened(path)} from where it is best:`], choices),
   ].map((line, at) => `  ${at === 0 || at === links.length + 2 ? dim(line) : line}`);
 }
 
@@ -80,5 +80,5 @@ function portOf(url: string): string {
 }
 
 function shortened(path: string): string {
-  return path.length <= 18 ? path : `${path.slice(0, 17)}…`;
+  return path.length <= 24 ? path : `${path.slice(0, 23)}…`;
 }

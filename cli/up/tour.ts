@@ -10,7 +10,8 @@ export function tour(world: World, path: string): string[] {
   const [combined, network, price] = (["combined", "network", "price"] as const).map((one) => world.proxyUrl(one));
   const [{ link, place, program }] = world.clouds as [typeof world.clouds[0] & object];
   const server = program?.url ?? link.url;
-  const sheet = `{"unitBytes":"1000000000","tiers":[{"nanoPerUnit":"500000000"}],"confidence":"LOW","asOf":"2026"}`;
+  const sheet =
+    `{"unitBytes":"1000000000","tiers":[{"nanoPerUnit":"500000000"}],"pool":"REGION","confidence":"LOW","asOf":"2026"}`;
   const rows: [what: string, line: string][] = [
     ["the file, through the proxy (and by network, and by price alone)", `${combined}${url}`],
     ["", `${network}${url}`],
