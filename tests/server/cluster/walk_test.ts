@@ -6,7 +6,7 @@ import { eventually, startTestServer, type TestServer } from "../../kit/mod.ts";
 import { digest, noise, quick } from "./node.ts";
 
 const secrets: Secrets = {
-  token: "a token for tests only",
+  token: "a-token-for-tests-only",
   clusterKey: new TextEncoder().encode("a cluster key for tests only"),
 };
 
@@ -30,6 +30,19 @@ async function sees(server: TestServer, path: string, expected: string | null): 
       throw new Error(`${response.status} ${found}`);
     })();
   }, { what: `${server.id} has ${path}` });
+}
+
+/** Each server reaches all others, and none lacks anything. */
+async function untilAtRest(servers: TestServer[]): Promise<void> {
+  for (const server of servers) {
+    await eventually(async () => {
+      const list = await (await server.fetch("/-/v1/servers")).json() as {
+        servers: { health: { state: string; lagObjects: string } }[];
+      };
+      return list.servers.length === servers.length &&
+        list.servers.every(({ health }) => health.state !== "unreachable" && health.lagObjects === "0");
+    }, { what: `${server.id} sees ${servers.length} servers without lag` });
+  }
 }
 
 for (const encoding of ["json", "protobuf"] as Encoding[]) {
@@ -56,13 +69,7 @@ for (const encoding of ["json", "protobuf"] as Encoding[]) {
     assert(deleted.ok);
     for (const server of [a, b]) await sees(server, "/album/photo.jpg", null);
 
-    await eventually(async () => {
-      const { servers } = await (await b.fetch("/-/v1/servers")).json();
-      return servers.length === 3 &&
-        servers.every((server: { health: { state: string; lagObjects: string } }) =>
-          server.health.state !== "unreachable" && server.health.lagObjects === "0"
-        );
-    }, { what: "b sees three servers without lag" });
+    await untilAtRest(cluster.servers);
   });
 }
 
@@ -83,6 +90,7 @@ Deno.test("without the cluster key nobody is let in", async () => {
 Deno.test("a server that was killed in between has everything when it is back", async () => {
   await using cluster = await three("json");
   const [a, b] = cluster.servers as [TestServer, TestServer];
+  await untilAtRest(cluster.servers);
   await b.stop();
   const content = noise(200_000, 4);
   for (let at = 0; at < 20; at++) {
