@@ -47,8 +47,13 @@ export function createHandler(options: HandlerOptions): Handler {
   const names = new Set(settings.names);
   const { headTimeoutMs, idleTimeoutMs } = settings;
   const reading: ForwardContext = { transport, observe, now, headTimeoutMs, idleTimeoutMs };
-  // The head of the answer to a write comes after its body: it says nothing of the round trip.
-  const writing: ForwardContext = { ...reading, observe: (seen) => observe({ ...seen, headMs: null }) };
+  // The answer to a write comes after its body was sent and made durable: when it comes says nothing of the round
+  // trip, and that it was late once does not take a server off.
+  const writing: ForwardContext = {
+    ...reading,
+    observe: (seen) =>
+      observe({ ...seen, headMs: null, outcome: seen.outcome === "timeout" ? "broken" : seen.outcome }),
+  };
   const hosts = remembered((current: View): Hosts => ({
     names,
     servers: new Set(current.servers.map(({ origin }) => authorityOf(origin))),
@@ -102,8 +107,9 @@ export function createHandler(options: HandlerOptions): Handler {
     const writes = WRITES.has(method);
     if (target.path !== "/") decodePath(target.path);
     if (writes) guard.requireToken(request);
+    // What a server takes in is free, and no rate of it was measured: only the answer to a GET has bytes that count.
     const bytes = method === "GET" ? sizes.predict(target.path, headers.get("range")).bytes : 0;
-    const candidates = decide(current, writes ? contentLength(headers) ?? 0 : bytes, begun, settings.attempts);
+    const candidates = decide(current, bytes, begun, settings.attempts);
     if (candidates.length === 0) {
       throw new CdnError(`No server is known${current.trouble ? `: ${current.trouble}` : ""}`, {
         source: "server",

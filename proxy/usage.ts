@@ -15,6 +15,7 @@ interface Month {
 /** Counts bytes. Pure but for what it remembers; time is an argument. */
 export class UsageMeter {
   readonly #months = new Map<string, Month>();
+  #last: { day: number; month: Month } | null = null;
 
   /** @param reporter a name that no other run of any proxy has */
   constructor(readonly reporter: string) {}
@@ -22,14 +23,23 @@ export class UsageMeter {
   /** So many bytes left a server. */
   add(place: PlaceOf, bytes: number, nowMs: number): void {
     if (!(bytes > 0)) return;
-    const name = new Date(nowMs).toISOString().slice(0, 7);
-    let month = this.#months.get(name);
-    if (!month) this.#months.set(name, month = { counts: new Map(), unsent: true });
+    const month = this.#monthOf(nowMs);
     const key = `${place.provider} ${place.region} ${place.id}`;
     const count = month.counts.get(key);
     if (count) count.bytes += bytes;
     else month.counts.set(key, { place: { provider: place.provider, region: place.region, id: place.id }, bytes });
     month.unsent = true;
+  }
+
+  /** Remembers the last one, because each transfer asks, and dates are slow to write. */
+  #monthOf(nowMs: number): Month {
+    const day = Math.floor(nowMs / 86_400_000);
+    if (this.#last?.day === day) return this.#last.month;
+    const name = new Date(nowMs).toISOString().slice(0, 7);
+    let month = this.#months.get(name);
+    if (!month) this.#months.set(name, month = { counts: new Map(), unsent: true });
+    this.#last = { day, month };
+    return month;
   }
 
   /** The reports to send now. Call `sent` once one has arrived. */
@@ -44,7 +54,7 @@ export class UsageMeter {
           bytes: BigInt(bytes),
         })),
       });
-      return { report, sent: () => this.#forgetBefore(name) };
+      return { report, sent: () => this.#forgetOld() };
     });
   }
 
@@ -54,9 +64,10 @@ export class UsageMeter {
     if (month) month.unsent = true;
   }
 
-  /** Months that are over and reported are not needed any more. */
-  #forgetBefore(name: string): void {
-    const newest = [...this.#months.keys()].sort().at(-1)!;
-    if (name < newest && this.#months.get(name)?.unsent === false) this.#months.delete(name);
+  /** The month before the newest stays too: a clock that steps back at the turn must not begin it anew. */
+  #forgetOld(): void {
+    for (const name of [...this.#months.keys()].sort().slice(0, -2)) {
+      if (!this.#months.get(name)!.unsent) this.#months.delete(name);
+    }
   }
 }

@@ -140,9 +140,11 @@ export class LinkWindow {
   observe({ outcome, atMs, connectMs, headMs, bytes, bodyMs, viewerBound }: Observation): boolean {
     if (outcome !== "ok" && outcome !== "viewer-left") return false;
     if (headMs !== null) {
-      const rttMs = this.#rtt.median();
       if (connectMs === null || connectMs === 0) this.answered(atMs, headMs);
-      else if (rttMs !== null) this.connected(atMs, Math.max(0, connectMs + headMs - rttMs));
+      else {
+        const rttMs = this.#rtt.median();
+        if (rttMs !== null) this.connected(atMs, Math.max(0, connectMs + headMs - rttMs));
+      }
     }
     return !viewerBound && outcome === "ok" && this.transferred(atMs, bytes, bodyMs);
   }
