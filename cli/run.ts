@@ -15,6 +15,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "what each cloud charges for the next byte",
     load: async () => (await import("./pricing.ts")).pricing,
   },
+  prices: { summary: "read and change prices", load: async () => (await import("./prices.ts")).prices },
   proxy: {
     summary: "routes each request by network, price, or both",
     load: async () => (await import("./proxy.ts")).proxy,
