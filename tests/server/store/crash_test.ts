@@ -1,44 +1,22 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CdnError } from "../../../proto/mod.ts";
 import { openDiskStore } from "../../../server/store/mod.ts";
+import { linesUntilKilled } from "../../kit/until_killed.ts";
 import { read, sha256 } from "../../suite/store_suite.ts";
 
-const writer = new URL("./writer_process.ts", import.meta.url).pathname;
-
-/** Starts a writer, kills it with SIGKILL after `lines` acknowledgements, and gives all that it printed. */
-async function acknowledgedUntilKilled(
-  folder: string,
-  round: number,
-  lines: number,
-  meanwhile: () => Promise<void>,
-): Promise<string[]> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-read", `--allow-write=${folder}`, "--allow-sys=statfs", writer, folder, String(round)],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  let text = "";
-  let killed = false;
-  for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
-    text += piece;
-    if (killed || text.split("\n").length <= lines) continue;
-    killed = true;
-    await meanwhile();
-    child.kill("SIGKILL");
-  }
-  assertEquals((await child.status).signal, "SIGKILL");
-  // The last line may be torn; then it was not acknowledged.
-  return text.split("\n").slice(0, -1);
-}
+const writer = new URL("./writer_process.ts", import.meta.url);
 
 Deno.test("disk: kill -9 loses nothing that was acknowledged", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const newest = new Map<string, { wallMs: number; digest: string }>();
     for (const [round, lines] of [30, 1, 75].entries()) {
-      const printed = await acknowledgedUntilKilled(folder, round + 1, lines, async () => {
-        await assertRejects(() => openDiskStore({ folder }), CdnError, "another process has it open");
+      const printed = await linesUntilKilled(writer, [folder, String(round + 1)], {
+        lines,
+        flags: ["--allow-read", `--allow-write=${folder}`],
+        async meanwhile() {
+          await assertRejects(() => openDiskStore({ folder }), CdnError, "another process has it open");
+        },
       });
       for (const line of printed) {
         const [path, wallMs, digest] = line.split(" ") as [string, string, string];

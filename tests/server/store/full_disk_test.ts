@@ -1,46 +1,12 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { CdnError, tombstone } from "../../../proto/mod.ts";
 import { openDiskStore } from "../../../server/store/mod.ts";
+import { fillDisk, noSmallDisk, onSmallDisk } from "../../kit/small_disk.ts";
 import { chunksOf, pattern, read, versionOf, write } from "../../suite/store_suite.ts";
 
-const mayMount = Deno.build.os === "linux" && Deno.uid() === 0;
-
-/** Gives a folder on a disk of its own of `size` bytes. */
-async function onSmallDisk(size: string, work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  const run = async (command: string, ...args: string[]) => {
-    const { success, stderr } = await new Deno.Command(command, { args }).output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-  };
-  try {
-    await run("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", folder);
-    try {
-      await work(folder);
-    } finally {
-      await run("umount", folder);
-    }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-/** Takes what room there is left, to the last byte. */
-async function fill(path: string): Promise<void> {
-  using file = await Deno.open(path, { write: true, create: true });
-  for (let size = 65_536; size >= 1;) {
-    try {
-      await file.write(new Uint8Array(size));
-    } catch {
-      size >>= 1;
-    }
-  }
-}
-
 Deno.test({
-  name: `disk: a full disk is a 507, and the store goes on${
-    mayMount ? "" : " (skipped: only root may mount a small disk)"
-  }`,
-  ignore: !mayMount,
+  name: `disk: a full disk is a 507, and the store goes on${noSmallDisk ? ` (skipped: ${noSmallDisk})` : ""}`,
+  ignore: noSmallDisk !== null,
   fn: () =>
     onSmallDisk("4m", async (disk) => {
       const folder = `${disk}/store`;
@@ -60,7 +26,7 @@ Deno.test({
       await Deno.remove(file);
 
       await store.stage(chunksOf(pattern(1000, 2)));
-      await fill(`${disk}/filler`);
+      await fillDisk(`${disk}/filler`);
       const noRow = await assertRejects(async () => {
         // Rows fit into the room that the log of the index has; then no more.
         for (let at = 1; at < 10_000; at++) await store.put(tombstone(`/${at}${"x".repeat(900)}`, versionOf(1)));
