@@ -16,7 +16,7 @@ import { listen, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
 import { readSecrets } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
-import { defaultLimits, defaultRules, keepServerId, makeServerId, openServer, parsePolicy } from "../server/mod.ts";
+import { defaultRules, keepServerId, makeServerId, openServer, parsePolicy } from "../server/mod.ts";
 import type { Command } from "./command.ts";
 
 const spec = {
@@ -34,7 +34,8 @@ const spec = {
     "peers": urlsFlag([], "other servers to join; they tell of further ones"),
     "encoding": choiceFlag(["json", "protobuf"], "json", "what messages to other servers are sent in"),
     "cache-policy": stringFlag("FILE", null, "caching rules by glob, as JSON (see server/README.md)"),
-    "chunk-size": sizeFlag("8MiB", "the largest chunk of an upload that is taken", { least: 64 << 10, most: 64 << 20 }),
+    "chunk-size": sizeFlag("1MiB", "the largest chunk of an upload that is taken", { least: 64 << 10, most: 64 << 20 }),
+    "hot-size": sizeFlag("32MiB", "memory for small objects that are often asked for; 0 for none", { least: 0 }),
     "max-object-size": sizeFlag("1TiB", "the largest object that is taken"),
   },
   examples: [
@@ -74,7 +75,11 @@ export const server: Command = async (argv, input) => {
     secrets,
     codec: codecOf(flags.encoding),
     policy,
-    limits: { ...defaultLimits, chunkSize: flags["chunk-size"], maxObjectSize: flags["max-object-size"] },
+    limits: {
+      chunkSize: flags["chunk-size"],
+      maxObjectSize: flags["max-object-size"],
+      hotBytes: flags["hot-size"],
+    },
     log,
   });
   const listening = listen(flags.listen, node.handler, { log, token: secrets.token });

@@ -11,20 +11,14 @@
  * all, so that no client chokes on them; `GET /-/v1/objects/<path>` has them all.
  */
 import { create } from "@bufbuild/protobuf";
-import { contentType } from "@std/media-types/content-type";
-import { extname } from "@std/path";
 import { badRequest, messageFaults, type Metadata, refuse, wire } from "../proto/mod.ts";
+import { mediaTypeOf } from "./media_type.ts";
 import { parseHttpDate } from "./serve/http_date.ts";
 
 const META_PREFIX = "metacdn-meta-";
 
 /** The most bytes of Metacdn-Meta-* fields in one answer. */
 export const MAX_META_FIELDS = 4096;
-
-/** The media type of a path by its extension; `application/octet-stream` where that says nothing. */
-export function mediaTypeOf(path: string): string {
-  return contentType(extname(path)) ?? "application/octet-stream";
-}
 
 /**
  * The metadata that a PUT's fields tell.
@@ -35,13 +29,14 @@ export function readMetadata(path: string, headers: Headers): Metadata {
   for (const [name, value] of headers) {
     if (name.startsWith(META_PREFIX)) meta[name.slice(META_PREFIX.length)] = decodeField(name, value);
   }
-  const name = headers.get("metacdn-name");
+  const nameField = headers.get("metacdn-name");
+  const name = nameField === null ? "" : decodeField("metacdn-name", nameField);
   const modified = headers.get("last-modified");
   const modifiedMs = modified === null ? 0 : parseHttpDate(modified);
   if (modifiedMs === null) throw badRequest("The Last-Modified field must be an HTTP-date (RFC 9110 §5.6.7)");
   const metadata: Metadata = {
-    mediaType: headers.get("content-type")?.trim() || mediaTypeOf(path),
-    name: name === null ? "" : decodeField("metacdn-name", name),
+    mediaType: headers.get("content-type")?.trim() || mediaTypeOf(path, name),
+    name,
     modifiedMs,
     meta,
   };

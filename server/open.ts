@@ -12,7 +12,7 @@ import { VERSION } from "../runtime/version.ts";
 import { type ClusterSettings, createCluster } from "./cluster/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
 import { openDiskStore } from "./store/mod.ts";
-import { noUploads } from "./upload/none.ts";
+import { createUploads, type UploadLimits } from "./upload/mod.ts";
 
 /** What {@link openServer} takes: the options of a server, but for the parts that it makes itself. */
 export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster"> {
@@ -20,6 +20,8 @@ export interface OpenServerOptions extends Omit<ServerOptions, "store" | "upload
   data: string;
   /** The figures of the cluster's work that are not the default. */
   cluster?: Partial<ClusterSettings>;
+  /** The limits of upload sessions that are not the default. */
+  uploads?: Partial<UploadLimits>;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface OpenServerOptions extends Omit<ServerOptions, "store" | "upload
  * @throws {CdnError} where another process has the folder open, or it cannot be used.
  */
 export async function openServer(
-  { data, cluster: settings = {}, ...options }: OpenServerOptions,
+  { data, cluster: settings = {}, uploads = {}, ...options }: OpenServerOptions,
 ): Promise<ContentServer> {
   const store = await openDiskStore({
     folder: join(data, "store"),
@@ -49,6 +51,14 @@ export async function openServer(
         log,
         settings,
       }),
-    uploads: () => noUploads,
+    uploads: ({ limits, writer, now, log }) =>
+      createUploads({
+        folder: join(data, "uploads"),
+        store,
+        write: writer.write,
+        now,
+        log,
+        limits: { chunkSize: limits.chunkSize, maxObjectSize: limits.maxObjectSize, ...uploads },
+      }),
   });
 }

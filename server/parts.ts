@@ -3,6 +3,7 @@ import type { Manifest } from "../proto/mod.ts";
 import type { Guard } from "../runtime/guard.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Cluster } from "./cluster/cluster.ts";
+import type { HotBodies } from "./serve/hot.ts";
 import type { CacheRules } from "./serve/policy.ts";
 import type { Store } from "./store/store.ts";
 import type { Uploads } from "./upload/uploads.ts";
@@ -30,15 +31,18 @@ export interface Limits {
   ranges: number;
   /** The largest message between servers. */
   peerMessage: number;
+  /** Small bodies that are kept in memory, all together. */
+  hotBytes: number;
 }
 
 /** Sane for a small server. */
 export const defaultLimits: Limits = {
   maxObjectSize: 2 ** 40,
-  chunkSize: 8 << 20,
+  chunkSize: 1 << 20,
   idleMs: 30_000,
   ranges: 16,
   peerMessage: 16 << 20,
+  hotBytes: 32 << 20,
 };
 
 /** The parts of one server. */
@@ -49,6 +53,7 @@ export interface Parts {
   cluster: Cluster;
   writer: Writer;
   guard: Guard;
+  hot: HotBodies;
   /** Which caching fields a path gets. */
   policy: CacheRules;
   limits: Limits;

@@ -10,6 +10,7 @@ import { HybridClock } from "./clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
 import { answer } from "./exchange.ts";
 import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
+import { HotBodies } from "./serve/hot.ts";
 import { type CacheRules, defaultRules } from "./serve/policy.ts";
 import type { Store } from "./store/store.ts";
 import type { Uploads } from "./upload/uploads.ts";
@@ -89,9 +90,12 @@ export async function createServer({
   const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
   const writer = createWriter({ store, cluster, clock, now });
   const uploads = made.use(await makeUploads({ ...needs, writer }));
+  const hot = new HotBodies(limits.hotBytes);
+  const isReady = () => ready;
   const parts: Parts = {
     identity,
     store,
+    hot,
     uploads,
     cluster,
     writer,
@@ -100,7 +104,7 @@ export async function createServer({
     limits,
     log,
     now,
-    ready: () => ready,
+    ready: isReady,
   };
   const owned = made.move();
 

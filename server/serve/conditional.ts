@@ -9,6 +9,7 @@
 import { ifMatch, ifNoneMatch } from "@std/http/etag";
 import { formatEntityTag, type Manifest } from "../../proto/mod.ts";
 import { parseHttpDate } from "./http_date.ts";
+import { memo } from "./memo.ts";
 
 /** What tells one version from another. */
 export interface Validators {
@@ -23,12 +24,14 @@ export interface Validators {
 /** `go`: nothing speaks against it; `not-modified`: 304; `failed`: 412. */
 export type Verdict = "go" | "not-modified" | "failed";
 
+const entityTag = memo(formatEntityTag);
+
 /** The validators of an object. */
 export function validatorsOf(manifest: Manifest): Validators {
   const { sha256, modifiedMs, version } = manifest;
   // Never later than the write: RFC 9110 §8.8.2.1 forbids a Last-Modified that lies ahead.
   const told = modifiedMs > 0 ? Math.min(modifiedMs, version.wallMs) : version.wallMs;
-  return { etag: formatEntityTag(sha256), modifiedMs: Math.floor(told / 1000) * 1000, writtenMs: version.wallMs };
+  return { etag: entityTag(sha256), modifiedMs: Math.floor(told / 1000) * 1000, writtenMs: version.wallMs };
 }
 
 /** Evaluates the preconditions in the order of RFC 9110 §13.2.2, but for If-Range; `current` is null without an object. */

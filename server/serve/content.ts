@@ -6,11 +6,8 @@ import { type FieldLines, representationFields, validatorFields } from "./fields
 import { multipart } from "./multipart.ts";
 import { type ByteRange, contentRange, type Selection, selectRanges } from "./range.ts";
 
-/** Bodies up to this many bytes are sent as one buffer: cheaper than a stream, and bounded. */
-const SMALL = 64 << 10;
-
 type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
-type ServingParts = Pick<Parts, "store" | "policy" | "limits" | "now">;
+type ServingParts = Pick<Parts, "store" | "hot" | "policy" | "limits" | "now">;
 
 const whole: Selection = { kind: "whole" };
 
@@ -40,7 +37,7 @@ export async function contentResponse(
   manifest: Manifest,
   validators: Validators,
   selection: Selection,
-  { store, policy, now }: ServingParts,
+  { store, hot, policy, now }: ServingParts,
 ): Promise<Response> {
   const { size, mediaType } = manifest;
   if (selection.kind === "unsatisfiable") {
@@ -66,10 +63,18 @@ export async function contentResponse(
   if (selection.kind === "parts") {
     const range = selection.parts[0]!;
     fields.push(["content-range", contentRange(range, size)]);
-    const length = range.end - range.start;
-    return respond(206, fields, mediaType, length, await bodyOf(length, await open(range)));
+    const kept = hot.get(manifest.sha256);
+    const body = kept ? kept.subarray(range.start, range.end) : await open(range);
+    return respond(206, fields, mediaType, range.end - range.start, body);
   }
-  return respond(200, fields, mediaType, size, method === "HEAD" ? null : await bodyOf(size, await open()));
+  if (method === "HEAD") return respond(200, fields, mediaType, size, null);
+  let body: Body | Uint8Array<ArrayBuffer> | null = hot.get(manifest.sha256);
+  if (!body) {
+    const keep = hot.wants(manifest.sha256, size);
+    body = await open();
+    if (keep) hot.keep(manifest.sha256, body = await readWhole(body, size));
+  }
+  return respond(200, fields, mediaType, size, body);
 }
 
 function respond(
@@ -83,15 +88,13 @@ function respond(
   return new Response(body, { status, headers: fields });
 }
 
-async function bodyOf(length: number, body: Body): Promise<Body | Uint8Array<ArrayBuffer>> {
-  if (length > SMALL) return body;
-  const bytes = new Uint8Array(length);
+async function readWhole(body: Body, size: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(size);
   let at = 0;
   for await (const chunk of body) {
-    if (at + chunk.length > length) throw new Error("the store handed out more than was asked for");
-    bytes.set(chunk, at);
+    bytes.set(chunk, at); // throws a RangeError where the store hands out more than the manifest says
     at += chunk.length;
   }
-  if (at < length) throw new Error("the store handed out less than was asked for");
+  if (at < size) throw new Error("the store handed out less than the manifest says");
   return bytes;
 }

@@ -2,13 +2,14 @@
 import { formatDigestField, formatVersion, type Manifest } from "../../proto/mod.ts";
 import { metadataFields } from "../metadata_fields.ts";
 import type { Validators } from "./conditional.ts";
-import { createDateFormatter } from "./http_date.ts";
+import { formatHttpDate } from "./http_date.ts";
+import { memo } from "./memo.ts";
 import type { Caching } from "./policy.ts";
 
 /** Header lines as `Response` takes them. */
 export type FieldLines = [name: string, value: string][];
 
-const formatDate = createDateFormatter();
+const digestField = memo(formatDigestField);
 
 /** What a 200, a 206 and a 304 share (RFC 9110 §15.4.5): validators, caching, and our own version. */
 export function validatorFields(
@@ -19,13 +20,13 @@ export function validatorFields(
 ): FieldLines {
   const fields: FieldLines = [
     ["etag", validators.etag],
-    ["last-modified", formatDate(validators.modifiedMs)],
+    ["last-modified", formatHttpDate(validators.modifiedMs)],
     ["cache-control", cacheControl],
     // Set here and not by the runtime, so that Expires is exactly Date + max-age.
-    ["date", formatDate(nowMs)],
+    ["date", formatHttpDate(nowMs)],
     ["metacdn-version", formatVersion(manifest.version)],
   ];
-  if (maxAgeSeconds !== null) fields.push(["expires", formatDate(nowMs + maxAgeSeconds * 1000)]);
+  if (maxAgeSeconds !== null) fields.push(["expires", formatHttpDate(nowMs + maxAgeSeconds * 1000)]);
   return fields;
 }
 
@@ -33,7 +34,7 @@ export function validatorFields(
 export function representationFields(manifest: Manifest): FieldLines {
   return [
     ["accept-ranges", "bytes"],
-    ["repr-digest", formatDigestField(manifest.sha256)],
+    ["repr-digest", digestField(manifest.sha256)],
     ["x-content-type-options", "nosniff"],
     ...metadataFields(manifest),
   ];

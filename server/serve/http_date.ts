@@ -1,4 +1,5 @@
 /** Dates in HTTP fields (RFC 9110 §5.6.7). */
+import { memo } from "./memo.ts";
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const FORMS = [
@@ -25,21 +26,9 @@ export function parseHttpDate(text: string): number | null {
   return null;
 }
 
-/** The preferred form: `Sun, 06 Nov 1994 08:49:37 GMT`. */
-export function formatHttpDate(ms: number): string {
-  return new Date(ms).toUTCString();
-}
+const textOfSecond = memo((second: number) => new Date(second * 1000).toUTCString());
 
-/** Formats like {@link formatHttpDate}, and remembers the last few seconds' texts: most answers need the same. */
-export function createDateFormatter(): (ms: number) => string {
-  let texts = new Map<number, string>();
-  return (ms) => {
-    const second = Math.floor(ms / 1000);
-    let text = texts.get(second);
-    if (text === undefined) {
-      if (texts.size > 64) texts = new Map();
-      texts.set(second, text = formatHttpDate(second * 1000));
-    }
-    return text;
-  };
+/** The preferred form: `Sun, 06 Nov 1994 08:49:37 GMT`; parts of a second are dropped. */
+export function formatHttpDate(ms: number): string {
+  return textOfSecond(Math.floor(ms / 1000));
 }

@@ -10,11 +10,14 @@ import { listingPage } from "./page.ts";
 export interface ObjectPage {
   prefix: string;
   after: string;
+  limit: number;
   objects: Manifest[];
   /** Hand it back as `after` to get what follows; empty on the last page. */
   next: string;
 }
 
+/** Objects of a page unless the query says otherwise, and the most that it may ask for. */
+export const PAGE = 100;
 const MOST = 1000;
 
 /**
@@ -22,7 +25,7 @@ const MOST = 1000;
  * @throws {CdnError} 400 for a limit or a prefix that cannot be.
  */
 export async function listObjects(store: Store, query: URLSearchParams): Promise<ObjectPage> {
-  const limitText = query.get("limit") ?? "100";
+  const limitText = query.get("limit") ?? String(PAGE);
   const limit = Number(limitText);
   if (!/^\d{1,4}$/.test(limitText) || limit < 1 || limit > MOST) {
     throw badRequest(`The limit must be a whole number from 1 to ${MOST}`);
@@ -31,7 +34,7 @@ export async function listObjects(store: Store, query: URLSearchParams): Promise
   const after = pathText(query, "after");
   const { entries, more } = await store.list({ by: "path", prefix, after, limit });
   const objects = entries.map(({ manifest }) => manifest);
-  return { prefix, after, objects, next: more ? objects.at(-1)!.path : "" };
+  return { prefix, after, limit, objects, next: more ? objects.at(-1)!.path : "" };
 }
 
 /** A page as `ObjectList`, in the encoding that the request accepts. */

@@ -1,7 +1,7 @@
 /** The listing as a page for people: one table, no script, light or dark as the viewer likes it. */
 import { format } from "@std/fmt/bytes";
 import { encodePath, type Manifest } from "../../proto/mod.ts";
-import type { ObjectPage } from "./listing.ts";
+import { type ObjectPage, PAGE } from "./listing.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: light-dark(#d8dde3, #343a42); --soft: light-dark(#5b6570, #9aa4af); }
@@ -18,7 +18,7 @@ button { font: inherit; padding: .35rem .9rem; border: 1px solid var(--line); bo
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; color: var(--soft); font-size: .875rem; }
-th, td { padding: .5rem .75rem .5rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { padding: .5rem .75rem .5rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }
 td:first-child { overflow-wrap: anywhere; min-width: 12rem; }
 td + td { color: var(--soft); font-size: .9rem; white-space: nowrap; }
 th.size, td.size { text-align: right; font-variant-numeric: tabular-nums; padding-right: 1.5rem; }
@@ -29,11 +29,11 @@ nav { margin-top: 1.25rem; display: flex; gap: 1.25rem; }
 
 /** The whole document. */
 export function listingPage(page: ObjectPage, serverId: string): string {
-  const { prefix, after, objects, next } = page;
+  const { after, objects, next, prefix } = page;
   const title = prefix ? `Objects below ${prefix}` : "Objects";
   const links = [
-    after && `<a href="${escape(href(prefix, ""))}" rel="start">First page</a>`,
-    next && `<a href="${escape(href(prefix, next))}" rel="next">Next page</a>`,
+    after && `<a href="${escape(href(page, ""))}" rel="start">First page</a>`,
+    next && `<a href="${escape(href(page, next))}" rel="next">Next page</a>`,
   ].filter(Boolean).join("\n");
   return `<!doctype html>
 <html lang="en">
@@ -64,7 +64,7 @@ function table(objects: readonly Manifest[]): string {
   const rows = objects.map(({ path, size, mediaType, modifiedMs, version }) => {
     const at = new Date(modifiedMs > 0 ? modifiedMs : version.wallMs).toISOString();
     return `<tr><td><a href="${escape(encodePath(path))}">${escape(path)}</a></td>` +
-      `<td class="size" title="${size} bytes">${escape(format(size, { binary: true }))}</td>` +
+      `<td class="size" title="${size} bytes">${format(size, { binary: true }).replace("kiB", "KiB")}</td>` +
       `<td>${escape(mediaType.split(";", 1)[0]!)}</td>` +
       `<td><time datetime="${at}">${at.slice(0, 16).replace("T", " ")}</time></td></tr>`;
   });
@@ -79,8 +79,12 @@ ${rows.join("\n")}
 </div>`;
 }
 
-function href(prefix: string, after: string): string {
-  const query = new URLSearchParams({ ...(prefix && { prefix }), ...(after && { after }) }).toString();
+function href({ prefix, limit }: ObjectPage, after: string): string {
+  const query = new URLSearchParams({
+    ...(prefix && { prefix }),
+    ...(after && { after }),
+    ...(limit !== PAGE && { limit: String(limit) }),
+  }).toString();
   return query ? `/?${query}` : "/";
 }
 

@@ -3,24 +3,15 @@ import { join } from "@std/path";
 import { noSecrets, type Secrets } from "../../runtime/guard.ts";
 import { listen, type Listening } from "../../runtime/listen.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
-import {
-  type ContentServer,
-  createServer,
-  openServer,
-  type OpenServerOptions,
-  type ServerOptions,
-} from "../../server/mod.ts";
-import type { ClusterSettings } from "../../server/cluster/mod.ts";
-import { noUploads } from "../../server/upload/none.ts";
+import { type ContentServer, createServer, openServer, type OpenServerOptions } from "../../server/mod.ts";
+import type { Store } from "../../server/store/mod.ts";
+import { noUploads } from "../../server/upload/mod.ts";
 import { tempDir } from "./temp_dir.ts";
 
 /** What a test may say of its server; all of it has a default. */
-export interface TestServerOptions
-  extends
-    Partial<Omit<OpenServerOptions, "identity" | "data" | "cluster">>,
-    Partial<Pick<ServerOptions, "store" | "uploads">> {
-  /** Figures of the cluster's work, such as `{ heartbeatMs: 50 }`; not with a `store`, where it is alone. */
-  cluster?: Partial<ClusterSettings>;
+export interface TestServerOptions extends Partial<Omit<OpenServerOptions, "identity" | "data">> {
+  /** What it keeps objects in; it is alone then, and has no upload sessions. Else a data folder has it all. */
+  store?: Store;
   id?: string;
   provider?: string;
   region?: string;
@@ -52,10 +43,7 @@ export interface TestServer extends AsyncDisposable {
 
 let count = 0;
 
-/**
- * Starts a server. With a `store` given, it is made by `createServer` from the parts given
- * and has no cluster; else it is what `metacdn server` runs, in a data folder.
- */
+/** Starts a server: what `metacdn server` runs, unless a `store` is given. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { id = `s${++count}`, provider = "local", region = "local", role = "origin", labels = {} } = options;
   const { data: givenData, peers = [], port = 0, start = true, store, uploads, cluster, ...rest } = options;
@@ -65,8 +53,16 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const data = givenData ?? join(folders.use(await tempDir()).path, "data");
   const identity = { id, provider, region, role, labels };
   const server = store
-    ? await createServer({ ...rest, secrets, log, identity, store, uploads: uploads ?? (() => noUploads) })
-    : await openServer({ ...rest, secrets, log, identity, data, ...(cluster && { cluster }) });
+    ? await createServer({ ...rest, secrets, log, identity, store, uploads: () => noUploads })
+    : await openServer({
+      ...rest,
+      secrets,
+      log,
+      identity,
+      data,
+      ...(cluster && { cluster }),
+      ...(uploads && { uploads }),
+    });
   folders.use(server);
   const listening: Listening = listen({ hostname: "127.0.0.1", port }, server.handler, { log, token: secrets.token });
   if (start) server.start(listening.url, peers);

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { createDateFormatter, formatHttpDate, parseHttpDate } from "../../../server/serve/http_date.ts";
+import { formatHttpDate, parseHttpDate } from "../../../server/serve/http_date.ts";
 
 Deno.test("all three forms of RFC 9110 §5.6.7 are read", () => {
   const at = Date.UTC(1994, 10, 6, 8, 49, 37);
@@ -25,9 +25,8 @@ Deno.test("what is no HTTP-date is null", () => {
 });
 
 Deno.test("what we write we read", () => {
-  const format = createDateFormatter();
   fc.assert(fc.property(fc.integer({ min: 0, max: 4_102_444_800 }), (second) => {
     assertEquals(parseHttpDate(formatHttpDate(second * 1000)), second * 1000);
-    assertEquals(format(second * 1000 + 999), formatHttpDate(second * 1000));
+    assertEquals(formatHttpDate(second * 1000 + 999), formatHttpDate(second * 1000));
   }));
 });

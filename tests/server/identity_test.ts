@@ -1,0 +1,27 @@
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { join } from "@std/path";
+import { CdnError } from "../../proto/mod.ts";
+import { keepServerId, makeServerId } from "../../server/mod.ts";
+import { tempDir } from "../kit/mod.ts";
+
+Deno.test("an id is made once, kept, and belongs to its folder", async () => {
+  await using dir = await tempDir();
+  const folder = join(dir.path, "data");
+  assertEquals(await keepServerId(folder, null, () => "first-1"), "first-1");
+  assertEquals(await keepServerId(folder, null, () => "second-2"), "first-1");
+  assertEquals(await keepServerId(folder, "first-1", () => "third-3"), "first-1");
+  const error = await assertRejects(
+    () => keepServerId(folder, "other", () => "x"),
+    CdnError,
+    '"first-1", not to "other"',
+  );
+  assertEquals(error.source, "client");
+  await Deno.writeTextFile(join(folder, "server.json"), "{");
+  await assertRejects(() => keepServerId(folder, null, () => "x"), CdnError, "must be like");
+});
+
+Deno.test("an id that is made is a valid name whatever the machine is called", () => {
+  for (const hostname of ["web-1.example.com", "", "...", "-x", "Ünïcode", "x".repeat(300)]) {
+    assertMatch(makeServerId(hostname, () => 0.999), /^[A-Za-z0-9][A-Za-z0-9-]{0,40}-9{5}$/);
+  }
+});

@@ -1,0 +1,84 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { compareVersions, type Manifest, type Metadata } from "../../proto/mod.ts";
+import { HybridClock } from "../../server/clock.ts";
+import { KeyedLock } from "../../server/keyed_lock.ts";
+import { memoryStore, type Store } from "../../server/store/mod.ts";
+import { createWriter } from "../../server/write.ts";
+
+const metadata: Metadata = { mediaType: "text/plain", name: "", modifiedMs: 0, meta: {} };
+
+async function* once(text: string) {
+  yield new TextEncoder().encode(text);
+}
+
+function writerOn(store: Store, nowMs = 1000) {
+  let changes = 0;
+  const cluster = { changed: () => void changes++, copies: () => 3 };
+  const writer = createWriter({ store, cluster, clock: new HybridClock("me"), now: () => nowMs });
+  return { writer, changes: () => changes };
+}
+
+Deno.test("a write is stamped after what is there, however far ahead that is", async () => {
+  const store = memoryStore();
+  const { writer, changes } = writerOn(store);
+  const body = await store.stage(once("one"));
+  const foreign: Manifest = {
+    path: "/x",
+    version: { wallMs: 90_000, counter: 7, server: "zz" },
+    deleted: false,
+    ...body,
+    ...metadata,
+  };
+  await store.put(foreign);
+  const { manifest, copies, created } = await writer.write("/x", await store.stage(once("two")), metadata);
+  assert(compareVersions(manifest.version, foreign.version) > 0);
+  assertEquals([manifest.version.server, copies, created, changes()], ["me", 3, false, 1]);
+  const removed = await writer.remove("/x");
+  assert(removed.manifest.deleted && compareVersions(removed.manifest.version, manifest.version) > 0);
+  assertEquals((await writer.write("/x", body, metadata)).created, true);
+});
+
+Deno.test("a version that comes in between is overtaken, and its precondition asked anew", async () => {
+  const inner = memoryStore();
+  const body = await inner.stage(once("one"));
+  let intrusions = 1;
+  const store: Store = {
+    ...inner,
+    async put(manifest) {
+      if (intrusions-- > 0) {
+        await inner.put({ ...manifest, version: { wallMs: 5000, counter: 0, server: "zz" } });
+      }
+      return await inner.put(manifest);
+    },
+  };
+  const seen: (Manifest | null)[] = [];
+  const { manifest } = await writerOn(store).writer.write("/x", body, metadata, (current) => void seen.push(current));
+  assertEquals(await inner.get("/x"), manifest);
+  assertEquals(seen.map((one) => one?.version.server), [undefined, "zz"]);
+});
+
+Deno.test("where newer versions never end, the write is refused and may be tried again", async () => {
+  const inner = memoryStore();
+  const body = await inner.stage(once("one"));
+  const store: Store = { ...inner, put: () => Promise.resolve(false) };
+  const { writer, changes } = writerOn(store);
+  const error = await assertRejects(() => writer.write("/x", body, metadata));
+  assertEquals([(error as { status?: number }).status, changes()], [503, 0]);
+});
+
+Deno.test("one key's work is done in order, also after a failure; other keys do not wait", async () => {
+  const lock = new KeyedLock();
+  const log: string[] = [];
+  const gate = Promise.withResolvers<void>();
+  const first = lock.run("a", async () => {
+    await gate.promise;
+    log.push("a1");
+    throw new Error("failed");
+  });
+  const second = lock.run("a", () => Promise.resolve(log.push("a2")));
+  await lock.run("b", () => Promise.resolve(log.push("b1")));
+  gate.resolve();
+  await assertRejects(() => first, Error, "failed");
+  await second;
+  assertEquals(log, ["b1", "a1", "a2"]);
+});
