@@ -140,9 +140,9 @@ export class Node {
     return manifest;
   }
 
-  async remove(path: string): Promise<Manifest> {
+  async remove(path: string, version?: Version): Promise<Manifest> {
     const current = await this.store.get(path);
-    const manifest = tombstone(path, this.#clock.next(this.now(), current?.version));
+    const manifest = tombstone(path, version ?? this.#clock.next(this.now(), current?.version));
     await this.store.put(manifest);
     this.cluster.changed();
     return manifest;
