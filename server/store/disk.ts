@@ -87,6 +87,7 @@ class OpenDiskStore implements DiskStore {
     if (!manifest.deleted) requireBody(manifest, this.bodies.size(manifest.sha256));
     return withRoom(`put ${manifest.path}`, () => {
       this.index.set(manifest);
+      this.sweeper.named(manifest.sha256);
       if (old && !old.deleted && old.sha256 !== manifest.sha256) this.sweeper.touch(old.sha256);
       return true;
     });

@@ -17,6 +17,8 @@ export interface SweptStore {
 export interface Sweeper extends AsyncDisposable {
   /** A body was staged, or lost a name: its grace begins anew. */
   touch(sha256: string): void;
+  /** A manifest names it now; there is no need to remember it. */
+  named(sha256: string): void;
   /** Frees what is due; resolves with how many bodies that were. */
   sweep(): Promise<number>;
 }
@@ -74,6 +76,7 @@ export function startSweeper(
       since.delete(sha256);
       since.set(sha256, now());
     },
+    named: (sha256) => void since.delete(sha256),
     sweep() {
       const swept = running.then(sweepDue);
       running = swept.catch(() => {});
