@@ -14,7 +14,10 @@ export interface Socket {
 const MAX_INTERIM = 20;
 /** What a body is read by where it does not come with the head. */
 const READ_BYTES = 65_536;
+/** Less room than this is not worth a read. */
+const LEAST_READ = 8192;
 
+const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
 /** A connection with a buffer of one head's size. */
@@ -26,6 +29,8 @@ export class Connection {
   #end = 0;
   /** A read that was begun before anybody needed its bytes: see {@link listen}. */
   #early: Promise<number | null> | null = null;
+  /** Memory that {@link readSome} has made and not filled. */
+  #free: Uint8Array<ArrayBuffer> = NOTHING;
   #closed = false;
 
   constructor(socket: Socket) {
@@ -58,6 +63,7 @@ export class Connection {
    */
   async listen(): Promise<void> {
     this.#start = this.#end = 0;
+    this.#free = NOTHING;
     this.#early = this.#socket.read(this.#buffer);
     await this.#early.catch(() => null);
   }
@@ -136,11 +142,14 @@ export class Connection {
   async readSome(most = READ_BYTES): Promise<Uint8Array<ArrayBuffer> | null> {
     const here = Math.min(most, this.#end - this.#start);
     if (here > 0) return this.takeWhole(here);
-    // Straight into a new buffer: the stream keeps what it is given, and copying costs more than making one.
-    const bytes = new Uint8Array(Math.min(most, READ_BYTES));
-    const count = await this.#socket.read(bytes);
+    // Straight into new memory: whoever gets it keeps it. What one read leaves free, the next fills, because
+    // zeroing memory costs more than all else here.
+    if (this.#free.length < Math.min(most, LEAST_READ)) this.#free = new Uint8Array(Math.min(most, READ_BYTES));
+    const into = this.#free.length > most ? this.#free.subarray(0, most) : this.#free;
+    const count = await this.#socket.read(into);
     if (count === null) return null;
-    return count < bytes.length / 4 ? bytes.slice(0, count) : bytes.subarray(0, count);
+    this.#free = this.#free.subarray(count);
+    return into.subarray(0, count);
   }
 
   /**

@@ -20,7 +20,7 @@ export async function startNginx(
     daemon off; worker_processes 2; pid ${folder}/pid; error_log ${folder}/error.log;
     events { worker_connections 1024; }
     http {
-      access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; etag on;
+      access_log off; default_type application/json; sendfile on; tcp_nopush on; keepalive_requests 1000000; etag on;
       client_body_temp_path ${folder}; proxy_temp_path ${folder}; fastcgi_temp_path ${folder};
       uwsgi_temp_path ${folder}; scgi_temp_path ${folder};
       ${

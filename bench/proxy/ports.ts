@@ -6,15 +6,15 @@ export function freePort(): number {
   return listener.addr.port;
 }
 
-/** Resolves once an HTTP server is there. @throws {Error} after 20 s */
-export async function untilItAnswers(url: string): Promise<void> {
+/** Resolves once an HTTP server is there, and answers with a certain status if one is given. @throws {Error} after 20 s */
+export async function untilItAnswers(url: string, status?: number): Promise<void> {
   for (let tries = 0; tries < 400; tries++) {
     try {
-      await (await fetch(url)).body?.cancel();
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+      const answer = await fetch(url);
+      await answer.body?.cancel();
+      if (status === undefined || answer.status === status) return;
+    } catch { /* not yet */ }
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`${url} did not start`);
 }

@@ -7,10 +7,10 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { startNginx } from "./nginx.ts";
-import { startMetacdn, startSmall } from "./contestants.ts";
+import { poseAsServer, startMetacdn, startSmall } from "./contestants.ts";
 import { type Load, load } from "./wrk.ts";
 
-const flags = parseArgs(Deno.args, { string: ["rounds", "seconds", "only"], default: { rounds: "3", seconds: "3" } });
+const flags = parseArgs(Deno.args, { string: ["rounds", "seconds"], default: { rounds: "3", seconds: "3" } });
 const rounds = Number(flags.rounds);
 const seconds = Number(flags.seconds);
 const SIZES: [name: string, bytes: number][] = [["1 KiB", 1024], ["100 KiB", 102_400], ["10 MiB", 10_485_760]];
@@ -32,8 +32,8 @@ try {
     { name: "nginx proxy_pass", ...stack.use(await startNginx(`${folder}/proxy`, { upstream: origin.url })) },
     { name: "Deno.serve + forward()", ...stack.use(await startSmall(origin.url)) },
   ];
-  const metacdn = await startMetacdn(origin.url);
-  if (metacdn) contestants.push({ name: "metacdn proxy", ...stack.use(metacdn) });
+  await poseAsServer(`${folder}/files`, origin.url);
+  contestants.push({ name: "metacdn proxy", ...stack.use(await startMetacdn(origin.url)) });
 
   const [first] = contestants;
   console.log(`| body | proxy | requests/s | MB/s | p50 ms | p99 ms | ratio to ${first!.name} |`);
