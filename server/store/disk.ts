@@ -19,7 +19,9 @@ import { startSweeper, type Sweeper } from "./sweeper.ts";
 export interface DiskStoreOptions {
   /** Where everything is; made where it is missing. One process at a time. */
   folder: string;
+  /** Milliseconds since 1970. */
   now?: () => number;
+  /** Hears of what was freed, and of what went wrong in the background. */
   log?: Logger;
   /** How long a body stays that no manifest names, in milliseconds. */
   graceMs?: number;

@@ -8,6 +8,7 @@ import { readPieces, requireBody, requireExpected, requireInside } from "./strea
 
 /** Settings of a {@link memoryStore}. */
 export interface MemoryStoreOptions {
+  /** Milliseconds since 1970. */
   now?: () => number;
   /** How long a body stays that no manifest names, in milliseconds. */
   graceMs?: number;

@@ -9,7 +9,9 @@ import type { Manifest } from "../../proto/mod.ts";
 
 /** A body that is held, but that no manifest need name yet. */
 export interface StagedBody {
+  /** As 64 lower-case hexadecimal digits. */
   sha256: string;
+  /** In bytes. */
   size: number;
 }
 
@@ -25,6 +27,7 @@ export type BodySource = AsyncIterable<Uint8Array> | {
 
 /** A stored manifest, with its place in the store's own order of changes. */
 export interface Entry {
+  /** What the path has; a tombstone too. */
   manifest: Manifest;
   /** Grows with every change of this store, and never comes again; an overwritten path moves to its new place. */
   change: number;
@@ -39,6 +42,7 @@ export type ListQuery =
 
 /** One page of a listing. */
 export interface Listing {
+  /** In the order asked for; at most the limit. */
   entries: Entry[];
   /** True where further entries follow. */
   more: boolean;

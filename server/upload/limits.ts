@@ -1,4 +1,7 @@
-/** How much the upload sessions of one server take. */
+/** How much the upload sessions of one server take, and the checks that hold them to it. */
+import { badRequest, CdnError } from "../../proto/mod.ts";
+import type { StagedBody } from "../store/store.ts";
+import type { Session } from "./session_table.ts";
 
 /** Sizes in bytes, times in milliseconds. */
 export interface UploadLimits {
@@ -46,4 +49,53 @@ export function checkUploadLimits(limits: UploadLimits): UploadLimits {
   // It is a uint32 on the wire, and one buffer in memory.
   if (limits.chunkSize > 2 ** 30) throw new RangeError("chunkSize must be at most 1 GiB");
   return limits;
+}
+
+/** @throws {CdnError} 413 for an object that is too large. */
+export function requireObjectSize(size: number, { maxObjectSize }: UploadLimits): void {
+  if (size <= maxObjectSize) return;
+  throw badRequest(`An object must be at most ${maxObjectSize} bytes long`, { status: 413 });
+}
+
+/** @throws {CdnError} 400 for a chunk that is not inside the upload; 413 where it makes the object too large. */
+export function requireInside({ size }: Session, offset: number, length: number, limits: UploadLimits): void {
+  if (!Number.isSafeInteger(offset) || offset < 0) {
+    throw badRequest("The chunk's offset must be a whole number from 0");
+  }
+  const end = offset + length;
+  if (size === null) requireObjectSize(end, limits);
+  else if (end > size) throw badRequest(`The chunk must lie in the ${size} bytes of the upload, but ends at ${end}`);
+}
+
+/** What the sessions under way come to. */
+export interface Load {
+  sessions: number;
+  /** The bytes that they may come to on disk. */
+  bytes: number;
+}
+
+/** @throws {CdnError} 503 where `more` does not fit beside what is under way. */
+export function requireRoomFor(more: Load, underWay: Load, { maxSessions, maxTotalSize }: UploadLimits): void {
+  const full = underWay.sessions + more.sessions > maxSessions
+    ? `${maxSessions} uploads are`
+    : underWay.bytes + more.bytes > maxTotalSize
+    ? `uploads of up to ${maxTotalSize} bytes in all may be`
+    : null;
+  if (full === null) return;
+  throw new CdnError(`Cannot go on with the upload: at most ${full} under way at a time`, {
+    source: "server",
+    status: 503,
+    retry: true,
+    retryAfterSeconds: 60,
+  });
+}
+
+/** @throws {CdnError} 409 where a commit is for other bytes than its session. */
+export function requireSame(session: Session, wanted: StagedBody): void {
+  if ((session.size ?? wanted.size) === wanted.size && (session.sha256 || wanted.sha256) === wanted.sha256) return;
+  throw badRequest(
+    `Cannot commit ${wanted.size} bytes with the digest ${wanted.sha256}: the upload is for ` +
+      `${session.size ?? wanted.size} bytes with the digest ${session.sha256 || wanted.sha256}`,
+    { status: 409 },
+  );
 }

@@ -10,6 +10,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Manifest, Metadata } from "../../proto/mod.ts";
 import { openDatabase } from "../store/database.ts";
 import { orNoRoom } from "../store/room.ts";
+import type { Load } from "./limits.ts";
 import type { Range } from "./ranges.ts";
 
 /** How far a session is. */
@@ -65,7 +66,7 @@ export interface SessionTable extends Disposable {
   /** Ids of those that expired before `nowMs`. */
   expired(nowMs: number): string[];
   /** Those under way: how many, and how many bytes they may come to. */
-  underWay(): { sessions: number; bytes: number };
+  underWay(): Load;
 }
 
 /** Opens the table at `path`; one process at a time. */
@@ -106,7 +107,7 @@ function sessionTable(database: DatabaseSync): SessionTable {
     },
     remove: (id) => void orNoRoom("forget the upload", () => remove.run(id)),
     expired: (nowMs) => (expired.all(nowMs) as { id: string }[]).map(({ id }) => id),
-    underWay: () => underWay.get() as { sessions: number; bytes: number },
+    underWay: () => underWay.get() as unknown as Load,
     [Symbol.dispose]: () => database.close(),
   };
 }

@@ -6,7 +6,15 @@ import { KeyedLock } from "../keyed_lock.ts";
 import type { StagedBody, Store } from "../store/store.ts";
 import { Buffers } from "./buffers.ts";
 import { readChunk, requireChunkSize } from "./chunk.ts";
-import { checkUploadLimits, defaultUploadLimits, type UploadLimits } from "./limits.ts";
+import {
+  checkUploadLimits,
+  defaultUploadLimits,
+  requireInside,
+  requireObjectSize,
+  requireRoomFor,
+  requireSame,
+  type UploadLimits,
+} from "./limits.ts";
 import { PartFiles } from "./part_files.ts";
 import { addRange, missingRanges } from "./ranges.ts";
 import { openSessionTable, type Session, type SessionTable } from "./session_table.ts";
@@ -17,11 +25,15 @@ import type { Uploads } from "./uploads.ts";
 export interface UploadsOptions {
   /** Where the sessions are kept; made where it is missing. Best on the disk that the store is on. */
   folder: string;
+  /** Where committed bytes go. */
   store: Pick<Store, "stage" | "open">;
   /** The server's one entry for local writes. */
   write: (path: string, body: StagedBody, metadata: Metadata) => Promise<{ manifest: Manifest; copies: number }>;
+  /** Milliseconds since 1970. */
   now?: () => number;
+  /** Hears of sessions that were forgotten. */
   log?: Logger;
+  /** Those that are not the default. */
   limits?: Partial<UploadLimits>;
   /** Names a new session: 1 to 64 letters, digits, "-" or "_". */
   newId?: () => string;
@@ -40,7 +52,7 @@ export async function createUploads({
   limits: givenLimits = {},
   newId = () => crypto.randomUUID(),
 }: UploadsOptions): Promise<Uploads> {
-  const limits = checkUploadLimits({ ...defaultUploadLimits, ...pickLimits(givenLimits) });
+  const limits = checkUploadLimits({ ...defaultUploadLimits, ...givenLimits });
   await Deno.mkdir(folder, { recursive: true });
   const table = await openSessionTable(join(folder, "sessions.sqlite"));
   try {
@@ -82,7 +94,7 @@ class OpenUploads implements Uploads {
   async create(request: wire.CreateUpload): Promise<wire.Upload> {
     const { limits, table, parts } = this.at;
     const wanted = sessionOfRequest(request);
-    this.#requireObjectSize(wanted.size ?? 0);
+    requireObjectSize(wanted.size ?? 0, limits);
     await this.#expire();
     return await this.#exclusive("", async () => {
       const { path, size, sha256, metadata } = wanted;
@@ -90,7 +102,7 @@ class OpenUploads implements Uploads {
       const same = known ? table.find(path, size, sha256) : null;
       const resumed = same && await this.#exclusive(same.id, () => this.#handBack(same.id, metadata));
       if (resumed) return resumed;
-      this.#requireRoomFor(1, size ?? 0);
+      requireRoomFor({ sessions: 1, bytes: size ?? 0 }, table.underWay(), limits);
       const held = known && await this.#isHeld(sha256, size);
       const session: Session = {
         ...wanted,
@@ -115,12 +127,12 @@ class OpenUploads implements Uploads {
     check: { sha256: string; size: number | null },
   ): Promise<wire.Upload> {
     requireChunkSize(check.size, this.at.limits.chunkSize);
-    this.#requireInside(this.#require(id), offset, check.size ?? 1);
+    requireInside(this.#require(id), offset, check.size ?? 1, this.at.limits);
     using buffer = await this.#buffers.acquire();
     const bytes = await readChunk(data, check, buffer.bytes);
     return await this.#exclusive(id, async () => {
       const session = this.#require(id);
-      this.#requireInside(session, offset, bytes.length);
+      requireInside(session, offset, bytes.length, this.at.limits);
       // All bytes are here already; those of this chunk are right, or the commit says that they are not.
       if (session.state !== "open") return this.#message(session);
       return await this.#add(session, offset, bytes);
@@ -172,7 +184,10 @@ class OpenUploads implements Uploads {
         { status: 409 },
       );
     }
-    if (session.size === null) this.#requireRoomFor(0, received.at(-1)!.end - (session.received.at(-1)?.end ?? 0));
+    if (session.size === null) {
+      const bytes = received.at(-1)!.end - (session.received.at(-1)?.end ?? 0);
+      requireRoomFor({ sessions: 0, bytes }, this.at.table.underWay(), limits);
+    }
     const first = received[0]!;
     await parts.write(session.id, offset, bytes, first.start === 0 ? first.end : 0);
     return this.#save({ ...session, received, expiresMs: now() + limits.idleMs });
@@ -283,57 +298,4 @@ class OpenUploads implements Uploads {
     if (session && session.expiresMs > this.at.now()) return session;
     throw badRequest("There is no such upload: it was never begun, was cancelled, or has expired", { status: 404 });
   }
-
-  #requireObjectSize(size: number): void {
-    const { maxObjectSize } = this.at.limits;
-    if (size <= maxObjectSize) return;
-    throw badRequest(`An object must be at most ${maxObjectSize} bytes long`, { status: 413 });
-  }
-
-  /** @throws {CdnError} 400 for a chunk that is not inside the upload; 413 where it makes the object too large. */
-  #requireInside({ size }: Session, offset: number, length: number): void {
-    if (!Number.isSafeInteger(offset) || offset < 0) {
-      throw badRequest("The chunk's offset must be a whole number from 0");
-    }
-    const end = offset + length;
-    if (size === null) this.#requireObjectSize(end);
-    else if (end > size) throw badRequest(`The chunk must lie in the ${size} bytes of the upload, but ends at ${end}`);
-  }
-
-  #requireRoomFor(sessions: number, bytes: number): void {
-    const { table, limits } = this.at;
-    const underWay = table.underWay();
-    const full = underWay.sessions + sessions > limits.maxSessions
-      ? `${limits.maxSessions} uploads are`
-      : underWay.bytes + bytes > limits.maxTotalSize
-      ? `uploads of up to ${limits.maxTotalSize} bytes in all may be`
-      : null;
-    if (full === null) return;
-    throw new CdnError(`Cannot go on with the upload: at most ${full} under way at a time`, {
-      source: "server",
-      status: 503,
-      retry: true,
-      retryAfterSeconds: 60,
-    });
-  }
-}
-
-/** @throws {CdnError} 409 where a commit is for other bytes than its session. */
-function requireSame(session: Session, wanted: StagedBody): void {
-  if ((session.size ?? wanted.size) === wanted.size && (session.sha256 || wanted.sha256) === wanted.sha256) return;
-  throw badRequest(
-    `Cannot commit ${wanted.size} bytes with the digest ${wanted.sha256}: the upload is for ` +
-      `${session.size ?? wanted.size} bytes with the digest ${session.sha256 || wanted.sha256}`,
-    { status: 409 },
-  );
-}
-
-/** Ours alone of what may be the settings of a whole server. */
-function pickLimits(given: Partial<UploadLimits>): Partial<UploadLimits> {
-  return Object.fromEntries(
-    Object.keys(defaultUploadLimits).flatMap((name) => {
-      const value = given[name as keyof UploadLimits];
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
 }
