@@ -143,12 +143,12 @@ export class Brain {
       return;
     }
     const wasUp = link.health.excluded === "";
-    if (link.health.failed(outcome, now(), random())) {
-      link.warmUntilMs = 0;
-      if (wasUp) log.warn("a server is down", { server: link.member.id, why: link.health.excluded });
-      link.loop.wake();
-      this.#publish();
-    }
+    if (!link.health.failed(outcome, now(), random()) || !wasUp) return;
+    link.warmUntilMs = 0;
+    log.warn("a server is down", { server: link.member.id, why: link.health.excluded });
+    // Its next probe is due earlier or later than it was.
+    link.loop.wake();
+    this.#publish();
   }
 
   async #followList(signal: AbortSignal): Promise<void> {

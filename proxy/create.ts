@@ -14,15 +14,21 @@ import type { View } from "./view.ts";
 
 /** What a proxy is made from; everything has a default. */
 export interface ProxyOptions {
+  /** How it measures and decides. */
   settings?: Partial<ProxySettings>;
+  /** None unless given: then it must listen on loopback. */
   secrets?: Secrets;
+  /** Silent unless given. */
   log?: Logger;
   /** A transport for forwarding, and one for each probe. */
   openTransport?: () => Transport;
+  /** For the messages to servers and pricing servers. */
   fetch?: typeof fetch;
+  /** How those are written; JSON unless given. */
   codec?: Codec;
   /** Milliseconds since 1970, with a fraction. */
   now?: () => number;
+  /** From [0, 1): spreads probes. */
   random?: () => number;
   /** A name that no other run of any proxy has: the reporter of usage, and our name in Via. */
   id?: string;

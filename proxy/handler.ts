@@ -2,7 +2,7 @@
  * A request through the proxy, in the order of {@link handle}: admit, own endpoint or not, decide, forward, answer.
  * Every answer, an error too, says by Metacdn-Route, Via and Server-Timing why it came from where.
  */
-import { badRequest, CdnError, decodePath, splitTarget, type Target } from "../proto/mod.ts";
+import { CdnError, decodePath, splitTarget, type Target } from "../proto/mod.ts";
 import { contentLength } from "../runtime/body.ts";
 import { Guard, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
@@ -189,13 +189,4 @@ function remembered<T>(compute: (view: View) => T): (view: View) => T {
     if (view !== of) [of, value] = [view, compute(view)];
     return value;
   };
-}
-
-/** @throws {CdnError} where a name to answer for is none. */
-export function checkName(name: string): string {
-  const lower = name.toLowerCase().replace(/\.$/, "");
-  if (!/^([a-z0-9]([a-z0-9-]*[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(lower) || lower.length > 253) {
-    throw badRequest(`must be a host name such as cdn.example.com, without a port`);
-  }
-  return lower;
 }

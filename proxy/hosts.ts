@@ -10,7 +10,7 @@
  *
  * Anything else is refused: it is no open proxy, and a name that somebody points at it gets nothing from it.
  */
-import { CdnError, OWN_PREFIX, type Target } from "../proto/mod.ts";
+import { badRequest, CdnError, OWN_PREFIX, type Target } from "../proto/mod.ts";
 import { hostOf, isLoopback } from "../runtime/guard.ts";
 
 /** Whom a proxy answers for. */
@@ -75,4 +75,16 @@ function isAddress(host: string): boolean {
 
 function refusal(status: number, message: string, headers: Record<string, string> = {}): CdnError {
   return new CdnError(message, { source: "client", status, headers });
+}
+
+/**
+ * A host name to answer for, in lower case and without the final dot.
+ * @throws {CdnError} 400 where it is none.
+ */
+export function checkName(name: string): string {
+  const lower = name.toLowerCase().replace(/\.$/, "");
+  if (!/^([a-z0-9]([a-z0-9-]*[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(lower) || lower.length > 253) {
+    throw badRequest(`must be a host name such as cdn.example.com, without a port`);
+  }
+  return lower;
 }

@@ -19,8 +19,11 @@ export const POLICIES: readonly Policy[] = ["network", "price", "combined"];
 
 /** What the decision needs to know of a server. */
 export interface Scored {
+  /** What a new connection costs. */
   connectMs: number;
+  /** From sending a request on an open connection to the head of its answer. */
   rttMs: number;
+  /** What one transfer gets. */
   bytesPerSecond: number;
   /** Until when a connection to it is taken to be open, in milliseconds since 1970. */
   warmUntilMs: number;

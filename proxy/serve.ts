@@ -5,7 +5,17 @@ import { silentLogger } from "../runtime/log.ts";
 import { createBrain, createProxy, newProxyId, type ProxyOptions } from "./create.ts";
 import { proxySettings } from "./settings.ts";
 import type { View } from "./view.ts";
-import { Workers, type WorkersOptions } from "./workers.ts";
+import { Workers } from "./workers.ts";
+
+/** Where and how a proxy listens. */
+export interface ServeProxyOptions {
+  /** Port 0: any free one. */
+  address: ListenAddress;
+  /** Isolates that answer; with 1 (the default) this one does. */
+  workers?: number;
+  /** A new isolate that runs `worker.ts`, where that file lies elsewhere (bundles, tests). */
+  spawn?: () => Worker;
+}
 
 /** A proxy that listens. */
 export interface ServingProxy extends Listening {
@@ -20,7 +30,7 @@ export interface ServingProxy extends Listening {
  */
 export async function serveProxy(
   options: ProxyOptions,
-  { address, workers = 1, spawn }: { address: ListenAddress; workers?: number } & Pick<WorkersOptions, "spawn">,
+  { address, workers = 1, spawn }: ServeProxyOptions,
 ): Promise<ServingProxy> {
   const { secrets = noSecrets, log = silentLogger } = options;
   requireSafeAddress(address, secrets.token);

@@ -7,18 +7,25 @@ export interface ProxySettings {
   servers: readonly string[];
   /** Pricing servers, asked in the same way; may be empty. */
   pricing: readonly string[];
+  /** What decides. */
   policy: Policy;
   /** 0: price alone; 1: time alone (docs/routing.md). */
   weight: number;
   /** Host names that it answers for, beside those of the known servers and its own addresses. */
   names: readonly string[];
+  /** How often the list of servers is asked for. */
   listIntervalMs: number;
+  /** How often each round trip is measured. */
   probeIntervalMs: number;
+  /** How long a probe may take. */
   probeTimeoutMs: number;
   /** How often some bytes are fetched to measure a rate, where no real transfer did. */
   sampleIntervalMs: number;
+  /** How many bytes are fetched for that. */
   sampleBytes: number;
+  /** How often prices are asked for. */
   priceIntervalMs: number;
+  /** How often usage is reported. */
   usageIntervalMs: number;
   /** Least time between two published views. */
   publishIntervalMs: number;

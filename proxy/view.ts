@@ -7,16 +7,21 @@ import { type Criteria, type Policy, rank, type Scored, secondNanoOf } from "./s
 
 /** One server, as far as it is known. */
 export interface ServerView extends Scored {
+  /** Its name. */
   id: string;
   /** Its base URL. */
   origin: string;
+  /** Whose price sheet counts for it. */
   provider: string;
+  /** The region of that sheet. */
   region: string;
   /** 0 (a guess) to 1 (many fresh samples), when the view was made. */
   confidence: number;
   /** When the newest sample was taken; null where there is none. */
   newestMs: number | null;
+  /** Of the next byte; 0 where no price is known. */
   egressNanoPerGb: number;
+  /** The server's hourly price spread over its bytes; 0 where no price is known. */
   serverNanoPerGb: number;
   /** "high", "medium", "low", or "none" where no price is known. */
   priceConfidence: string;
@@ -24,9 +29,11 @@ export interface ServerView extends Scored {
 
 /** All that is known at one moment. */
 export interface View {
+  /** What decides, where prices are known. */
   policy: Policy;
   /** 0: price alone; 1: time alone. */
   weight: number;
+  /** How far to trust the prices. */
   prices: PriceState;
   /** By id. */
   servers: readonly ServerView[];
