@@ -15,6 +15,8 @@ export interface ProgramOptions {
   logFile: string;
   /** How long it may take until it listens. Long: on a bare machine it may first fetch its packages. */
   startMs?: number;
+  /** Called where it ends later and nobody here ended it. */
+  onLost?: (why: string) => void;
 }
 
 /** A program that runs. */
@@ -22,7 +24,7 @@ export class Program {
   readonly #child: Deno.ChildProcess;
   readonly #output: Promise<unknown>;
   readonly ended: Promise<Deno.CommandStatus>;
-  /** True from when it was told to end, or was killed, by us. */
+  /** False from when it was told to end, or was killed, by us. */
   #wanted = true;
 
   private constructor(readonly name: string, readonly url: string, child: Deno.ChildProcess, output: Promise<unknown>) {
@@ -35,16 +37,11 @@ export class Program {
     return this.#child.pid;
   }
 
-  /** True while it should be running: nobody here ended it. */
-  get wanted(): boolean {
-    return this.#wanted;
-  }
-
   /**
    * Starts it and waits for its line `listening URL`.
    * @throws {CdnError} with its last line where it ends before, or where it takes too long.
    */
-  static async start({ name, args, logFile, startMs = 120_000 }: ProgramOptions): Promise<Program> {
+  static async start({ name, args, logFile, startMs = 120_000, onLost = () => {} }: ProgramOptions): Promise<Program> {
     const child = spawn(args);
     const log = await Deno.open(logFile, { create: true, append: true });
     const tail = { line: "" };
@@ -60,7 +57,9 @@ export class Program {
       listening.reject(failure(name, tail.line || `it ended with status ${code}; see ${logFile}`))
     );
     try {
-      return new Program(name, await listening.promise, child, output);
+      const program = new Program(name, await listening.promise, child, output);
+      output.then(() => program.#wanted && onLost(`${name} ended by itself; see ${logFile}`));
+      return program;
     } catch (error) {
       killQuietly(child, "SIGKILL");
       await output;

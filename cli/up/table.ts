@@ -22,7 +22,7 @@ export function table(world: Pick<World, "clouds" | "proxies">, known: Explanati
       links,
     ),
     "",
-    ...columns(["policy", "proxy", "takes", `${shortened(path)} from where it is best:`], choices),
+    ...columns(["policy", "proxy", "chosen", `for ${shortened(path)}, best first`], choices),
   ].map((line, at) => `  ${at === 0 || at === links.length + 2 ? dim(line) : line}`);
 }
 

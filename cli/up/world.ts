@@ -46,6 +46,7 @@ export class World {
   readonly peers = new PeerClient();
   readonly #options: WorldOptions;
   #prices = "";
+  #closing = false;
 
   private constructor(options: WorldOptions) {
     this.#options = options;
@@ -93,6 +94,7 @@ export class World {
 
   /** Ends every process and every link. */
   async close(): Promise<void> {
+    this.#closing = true;
     const programs = [
       ...this.proxies.values(),
       ...this.clouds.flatMap(({ program }) => program ?? []),
@@ -150,6 +152,7 @@ export class World {
       name,
       args: [command, "--listen", `127.0.0.1:${this.#port(offset)}`, ...args],
       logFile: `${this.#options.data}/${name}.log`,
+      onLost: (why) => this.#closing || this.#options.onStep(why),
     });
   }
 

@@ -20,14 +20,26 @@ Deno.test("program: it starts, answers, is killed for real, and starts again", a
   await withFolder(async (folder) => {
     const first = await Program.start(pricing(folder));
     assertEquals(await (await fetch(`${first.url}/-/healthz`)).text() !== "", true);
-    assertEquals(first.wanted, true);
     await first.kill();
-    assertEquals(first.wanted, false);
     assertEquals((await first.ended).signal, "SIGKILL");
     await assertRejects(() => fetch(`${first.url}/-/healthz`));
     const second = await Program.start(pricing(folder));
     await second.stop();
     assertEquals((await second.ended).code, 0);
+  });
+});
+
+Deno.test("program: one that ends by itself is told of; one that we end is not", async () => {
+  await withFolder(async (folder) => {
+    const lost = Promise.withResolvers<string>();
+    const program = await Program.start({ ...pricing(folder), onLost: lost.resolve });
+    Deno.kill(program.pid, "SIGKILL");
+    assertMatch(await lost.promise, /^pricing ended by itself; see .*pricing\.log$/);
+    await program.stop();
+    const told: string[] = [];
+    const wanted = await Program.start({ ...pricing(folder), onLost: (why) => told.push(why) });
+    await wanted.stop();
+    assertEquals(told, []);
   });
 });
 
