@@ -80,7 +80,10 @@ export class SendWindow {
     this.#items.set(manifest.path, { path: manifest.path, change, manifest, dueMs, ...fresh });
   }
 
-  /** What may be offered now, first come first, and nothing else beside an entry that must be alone. */
+  /**
+   * What may be offered now, first come first. New entries are not put together with those that were offered
+   * before, whose bodies may take long; and nothing is put beside an entry that must be alone.
+   */
   due(nowMs: number, most: number): Item[] {
     const found: Item[] = [];
     for (const item of this.#items.values()) {
@@ -89,6 +92,8 @@ export class SendWindow {
         if (found.length === 0) return [item];
         continue;
       }
+      const isNew = item.manifest !== null;
+      if (found.length > 0 && isNew !== (found[0]!.manifest !== null)) continue;
       if (found.push(item) === most) break;
     }
     return found;

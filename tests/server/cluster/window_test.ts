@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
 import { type Manifest, tombstone } from "../../../proto/mod.ts";
 import { SendWindow } from "../../../server/cluster/window.ts";
 
@@ -55,6 +56,15 @@ Deno.test("an entry is due once at a time, and again when it may be", () => {
   assertEquals(changesOf(window.due(500, 10)), [2]);
 });
 
+Deno.test("new entries are not offered together with those whose bodies may take long", () => {
+  const window = filled(1, 2, 3);
+  window.again(window.due(0, 1)[0]!, 0);
+  const [first] = window.due(0, 10);
+  assertEquals(changesOf(window.due(0, 10)), [1]);
+  first!.sent = true;
+  assertEquals(changesOf(window.due(0, 10)), [2, 3]);
+});
+
 Deno.test("entries that are put off do not fill the window, up to a limit", () => {
   const window = filled(1, 2, 3);
   assertEquals(window.room, 0);
@@ -72,4 +82,35 @@ Deno.test("an entry that must be alone is offered alone", () => {
   assertEquals(changesOf(window.due(0, 10)), [1]);
   one!.sent = true;
   assertEquals(changesOf(window.due(0, 10)), [2]);
+});
+
+Deno.test("whatever happens, the cursor passes no entry that is unsettled and still the newest of its path", () => {
+  const step = fc.oneof(
+    fc.record({ do: fc.constant("take" as const), path: fc.constantFrom("/a", "/b", "/c", "/d"), held: fc.boolean() }),
+    fc.record({ do: fc.constantFrom("settle" as const, "again" as const, "defer" as const), at: fc.nat(5) }),
+  );
+  fc.assert(fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+    const window = new SendWindow(0, limits);
+    const newest = new Map<string, { change: number; settled: boolean }>();
+    let change = 0;
+    for (const one of steps) {
+      if (one.do === "take") {
+        if (window.room === 0) continue;
+        window.take(entry(++change, one.path), one.held ? null : 0);
+        newest.set(one.path, { change, settled: one.held });
+        continue;
+      }
+      const due = window.due(Infinity, 10);
+      const item = due[one.at % Math.max(1, due.length)];
+      if (!item) continue;
+      if (one.do === "settle") {
+        window.settle(item);
+        newest.get(item.path)!.settled = true;
+      } else if (one.do === "again") window.again(item, 0);
+      else window.defer(item, 0);
+    }
+    const open = [...newest.values()].filter(({ settled }) => !settled).map(({ change }) => change);
+    assert(window.cursor === Math.min(change + 1, ...open) - 1);
+    assertEquals(window.size, open.length);
+  }));
 });
