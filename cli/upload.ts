@@ -1,5 +1,6 @@
 /** `metacdn upload FILE…`: sends files, folders or standard input to a content server. */
 import { format as formatBytes } from "@std/fmt/bytes";
+import { basename } from "@std/path";
 import { CdnError, codecOf, pathFault } from "../proto/mod.ts";
 import {
   choiceFlag,
@@ -72,7 +73,7 @@ export const upload: Command = async (argv, input) => {
         server,
         path,
         meta,
-        name: file === "-" ? "" : path.slice(path.lastIndexOf("/") + 1),
+        name: file === "-" ? "" : basename(file),
         token,
         codec: codecOf(encoding),
         concurrency,
@@ -122,8 +123,8 @@ function checkNames(args: readonly string[], as: string | null): void {
 
 function resultLine({ path, url, size, sha256, copies, state, resumed }: UploadResult): string {
   const notes = [
-    state === "present" ? "was there already" : "",
-    resumed > 0 ? `${formatBytes(resumed)} of it from an earlier attempt` : "",
+    state === "present" ? "all bytes were there already" : "",
+    resumed > 0 && state === "sent" ? `${formatBytes(resumed)} of it from an earlier attempt` : "",
   ].filter(Boolean);
   const tail = notes.length > 0 ? `  (${notes.join("; ")})` : "";
   const held = `${copies} ${copies === 1 ? "copy" : "copies"}`;

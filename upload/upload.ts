@@ -46,7 +46,7 @@ export interface UploadResult {
   sha256: string;
   /** How many servers held it on disk when the commit was answered. */
   copies: number;
-  /** `present`: the server had this very object already, and nothing was sent. */
+  /** `present`: the server had all of its bytes already, and none was sent. */
   state: "sent" | "present";
   /** Bytes that an earlier attempt had sent. */
   resumed: number;
@@ -57,6 +57,8 @@ export interface UploadResult {
 const CHUNK_SIZE = 2 << 20;
 /** How often a session that the server forgot is opened again. */
 const SESSIONS = 3;
+/** The session expired (404), the server lost some of its bytes (409), or all of them are in doubt (422). */
+const LOST = [404, 409, 422];
 
 /**
  * Uploads one object and verifies that the server holds it.
@@ -102,14 +104,12 @@ async function sendContent(client: SessionClient, content: Content, options: Upl
       await sendMissing(client, opened, content, received, options);
       await content.requireUnchanged();
       onProgress({ phase: "committing", bytes: size, resumed, size });
-      return verified(await client.commit(opened.id, sha256, size), options, { size, sha256, sent: true, resumed });
+      const done = await client.commit(opened.id, sha256, size);
+      return verified(done, options, { size, sha256, sent: size === 0 || resumed < size, resumed });
     } catch (error) {
       signal?.throwIfAborted();
-      // 404: the server forgot the session, as it does with one that was idle for long.
-      if (!(error instanceof CdnError) || error.status !== 404 || session >= SESSIONS) {
-        await content.requireUnchanged(); // the better reason, if it has one
-        throw error;
-      }
+      await content.requireUnchanged(); // the better reason, if it has one
+      if (!(error instanceof CdnError) || !LOST.includes(error.status) || session >= SESSIONS) throw error;
     }
   }
 }
