@@ -41,7 +41,7 @@ export const defaultLimits: Limits = {
   chunkSize: 1 << 20,
   idleMs: 30_000,
   ranges: 16,
-  peerMessage: 16 << 20,
+  peerMessage: 4 << 20,
   hotBytes: 32 << 20,
 };
 
