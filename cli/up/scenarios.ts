@@ -10,6 +10,9 @@ import { figures, heading } from "./table.ts";
 import { gbPriceText, msText, rateText, sizeText } from "./text.ts";
 import { POLICIES, type Policy, type World } from "./world.ts";
 
+/** Up to this size, in bytes, a file is asked for again and again while its choice is waited for. */
+const MOST_ASKED = 1_000_000;
+
 /** An object that was uploaded. */
 export interface Uploaded {
   path: string;
@@ -52,6 +55,7 @@ export const scenarios: readonly Scenario[] = [
 /** Plays all of them; resolves to how many failed. */
 export async function playAll(stage: Stage): Promise<number> {
   let failed = 0;
+  await Promise.all(POLICIES.map((policy) => introduce(stage, policy, stage.photo)));
   for (const [at, { title, play }] of scenarios.entries()) {
     stage.tell("");
     stage.tell(heading(`${at + 1}  ${title}`));
@@ -110,8 +114,7 @@ async function serverDies(stage: Stage): Promise<void> {
   const { world, film, signal } = stage;
   const { path, sha256, bytes } = film;
   const choices = await Promise.all(POLICIES.map(async (policy) => {
-    // A proxy decides for as many bytes as it has seen a path to have: so it is shown them.
-    await fetch(world.proxyUrl(policy) + encodePath(path), { method: "HEAD", signal });
+    await introduce(stage, policy, film);
     return { policy, chosen: (await explained(stage, policy, film)).chosen };
   }));
   const victim = choices.find(({ policy }) => policy === "combined")!.chosen;
@@ -185,6 +188,8 @@ async function moves(
   { what = stage.photo, since }: { what?: Uploaded; since?: number },
 ): Promise<string> {
   const { to, why } = await until(stage, `the ${policy} policy to leave ${from}`, async () => {
+    // A large file from where it is slow now would take longer than it takes the probes to tell.
+    if (what.bytes > MOST_ASKED && (await explained(stage, policy, what)).chosen === from) return null;
     const { server: to } = await ask(stage, policy, what);
     const why = await explained(stage, policy, what);
     return to !== from && why.chosen === to ? { to, why } : null;
@@ -256,7 +261,7 @@ async function measured(stage: Stage, id: string): Promise<void> {
 async function withSlowLink(stage: Stage, id: string, during: During): Promise<void> {
   const { link } = stage.world.cloud(id);
   const { shape } = link;
-  const slow = { rttMs: Math.max(250, 3 * shape.rttMs), bytesPerSecond: Math.round(shape.bytesPerSecond / 20) };
+  const slow = { rttMs: Math.max(400, 5 * shape.rttMs), bytesPerSecond: Math.round(shape.bytesPerSecond / 10) };
   stage.tell(
     `   ${id}'s link goes from ${msText(shape.rttMs)}, ${rateText(shape.bytesPerSecond)} ` +
       `to ${msText(slow.rttMs)}, ${rateText(slow.bytesPerSecond)}`,
@@ -275,6 +280,12 @@ async function ask({ world, photo, signal }: Stage, policy: Policy, what: Upload
   const answer = await download(world.proxyUrl(policy), what.path, { signal });
   if (answer.sha256 === what.sha256) return answer;
   throw new CdnError(`what ${answer.server} sent for ${what.path} is not what was uploaded`, { source: "server" });
+}
+
+/** A proxy decides for as many bytes as it has seen a path to have: so it is shown them. */
+async function introduce({ world, signal }: Stage, policy: Policy, { path }: Uploaded): Promise<void> {
+  const answer = await fetch(world.proxyUrl(policy) + encodePath(path), { method: "HEAD", signal });
+  await answer.body?.cancel();
 }
 
 async function askAll(stage: Stage): Promise<Map<Policy, Answer>> {

@@ -2,6 +2,7 @@
  * Where `up` speaks: lines that scroll by, and on a terminal a block below them that is redrawn in place.
  * Elsewhere (a pipe, a log of CI) there are only the lines.
  */
+import { CdnError } from "../../proto/mod.ts";
 import { stripAnsiCode } from "./text.ts";
 
 /** What a {@link Screen} writes to. */
@@ -79,9 +80,14 @@ function fitted(line: string, columns: number): string {
   return plain.length <= columns ? line : `${plain.slice(0, columns - 1)}…`;
 }
 
+/** @throws {CdnError} where nobody reads any more (`metacdn up | head`) */
 function writeOut(text: string): void {
   const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  try {
+    for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  } catch (cause) {
+    throw new CdnError(`Cannot write to standard output: ${(cause as Error).message}`, { source: "server", cause });
+  }
 }
 
 function terminalColumns(): number {

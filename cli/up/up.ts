@@ -92,17 +92,12 @@ async function show({ files, data, portBase, once, screen, signal }: Show): Prom
   const view = new View(world, screen);
   try {
     signal.throwIfAborted();
+    const status = (what: string) => view.status(what);
+    const send = (source: Source) => uploadEverywhere(world, source, { signal, onStep, status });
     const sent: Uploaded[] = [];
-    for (const source of [...files, ...(files.length ? [] : [await ownFile(data, "picture")])]) {
-      sent.push(await uploadEverywhere(world, source, { signal, onStep, status: (what) => view.status(what) }));
-    }
-    const photo = sent[0]!;
-    const film = sent.find(({ bytes }) => bytes >= LONG_BYTES) ??
-      await uploadEverywhere(world, await ownFile(data, "film"), {
-        signal,
-        onStep,
-        status: (what) => view.status(what),
-      });
+    for (const source of files) sent.push(await send(source));
+    const photo = sent.find(({ bytes }) => bytes <= SHORT_BYTES) ?? await send(await ownFile(data, "picture"));
+    const film = sent.find(({ bytes }) => bytes >= LONG_BYTES) ?? await send(await ownFile(data, "film"));
     screen.line("", `listening ${world.proxyUrl("combined")}`);
     view.follow(photo.path);
     const stage: Stage = {
@@ -132,6 +127,8 @@ async function show({ files, data, portBase, once, screen, signal }: Show): Prom
   }
 }
 
+/** A file up to this size is asked for again and again; where all are larger, a picture of our own is. */
+const SHORT_BYTES = 24_000_000;
 /** From this size on a download takes long enough that something can happen in the middle. */
 const LONG_BYTES = 16 << 20;
 
