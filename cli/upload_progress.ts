@@ -57,7 +57,8 @@ export function createProgress(
 
 function width(): number {
   try {
-    return Math.max(20, Deno.consoleSize().columns);
+    const { columns } = Deno.consoleSize();
+    return columns >= 20 ? columns : 80;
   } catch {
     return 80;
   }

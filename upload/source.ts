@@ -10,8 +10,11 @@ export interface Content extends AsyncDisposable {
   readonly size: number;
   /** Milliseconds since 1970; 0 where unknown. */
   readonly modifiedMs: number;
-  /** The bytes from `start` up to `end`; throws a `CdnError` where they are no longer there. */
-  read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Fills `buffer` from `start` on and hands it back; throws a `CdnError` where the bytes are no longer there.
+   * Buffers are the caller's, to be used again: new ones would pile up faster than they are collected.
+   */
+  read(buffer: Uint8Array<ArrayBuffer>, start: number): Promise<Uint8Array<ArrayBuffer>>;
   /** @throws {CdnError} where it is not what it was when it was opened. */
   requireUnchanged(): Promise<void>;
 }
@@ -45,11 +48,12 @@ export async function hashContent(
   { onBytes = () => {}, signal }: { onBytes?: (bytes: number) => void; signal?: AbortSignal | undefined } = {},
 ): Promise<string> {
   const hash = createHash("sha256");
+  const block = new Uint8Array(Math.min(HASH_BLOCK, content.size));
   for (let at = 0; at < content.size;) {
     signal?.throwIfAborted();
-    const end = Math.min(at + HASH_BLOCK, content.size);
-    hash.update(await content.read(at, end));
-    onBytes(at = end);
+    const bytes = await content.read(block.subarray(0, content.size - at), at);
+    hash.update(bytes);
+    onBytes(at += bytes.length);
   }
   return hash.digest("hex");
 }
@@ -70,9 +74,8 @@ class FileContent implements Content {
     this.modifiedMs = Math.max(0, opened.mtime?.getTime() ?? 0);
   }
 
-  read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  read(bytes: Uint8Array<ArrayBuffer>, start: number): Promise<Uint8Array<ArrayBuffer>> {
     const reading = this.#turn.then(async () => {
-      const bytes = new Uint8Array(end - start);
       await this.#file.seek(start, Deno.SeekMode.Start);
       for (let filled = 0; filled < bytes.length;) {
         const count = await this.#file.read(bytes.subarray(filled));
@@ -104,7 +107,10 @@ function bytesContent(bytes: Uint8Array): Content {
   return {
     size: bytes.length,
     modifiedMs: 0,
-    read: (start, end) => Promise.resolve(bytes.slice(start, end) as Uint8Array<ArrayBuffer>),
+    read(buffer, start) {
+      buffer.set(bytes.subarray(start, start + buffer.length));
+      return Promise.resolve(buffer);
+    },
     requireUnchanged: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -125,14 +125,16 @@ async function sendMissing(
   const { size } = content;
   const resumed = covered(size, received);
   let bytes = resumed;
-  const pieces = missing(size, chunkSizeFor(opened, chunkSize), received);
+  const largest = Math.min(chunkSizeFor(opened, chunkSize), Math.max(size, 1));
+  const pieces = missing(size, largest, received);
   const report = () => onProgress({ phase: "sending", bytes, resumed, size });
   report();
   const lane = async () => {
+    const buffer = new Uint8Array(largest);
     // One generator for all lanes: it hands out each piece once, and a lane that throws ends it for the others.
     for (const { start, end } of pieces) {
       signal?.throwIfAborted();
-      await client.chunk(opened.id, start, await content.read(start, end));
+      await client.chunk(opened.id, start, await content.read(buffer.subarray(0, end - start), start));
       bytes += end - start;
       report();
     }
