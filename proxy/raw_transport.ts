@@ -184,7 +184,10 @@ class Exchange {
     const { method, body } = this.#request;
     let answer: ResponseHead | null;
     try {
-      if (this.#failure) throw this.#failure;
+      if (this.#failure) { // Stopped between two steps, when the connection was nobody's yet.
+        connection.close();
+        throw this.#failure;
+      }
       this.#sending = body ? "yes" : "done";
       this.#setDeadline(this.#headTimeoutMs, "No answer came in time");
       this.#sendRequest(head, body);

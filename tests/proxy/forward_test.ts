@@ -161,6 +161,22 @@ Deno.test("what is passed on where nobody has it", () =>
     assertEquals((await assertRejects(() => ask([]), CdnError)).status, 502);
   }));
 
+Deno.test("answers that nobody wants leave no connection open", () =>
+  bench(async ({ ask }) => {
+    const endless = (status: number) =>
+      new FakeServer(async (peer) => {
+        await peer.head();
+        await peer.send(`HTTP/1.1 ${status} X\r\nContent-Length: 10000000\r\n\r\nabc`);
+        await peer.rest(() => false);
+      });
+    await using a = endless(404);
+    await using b = endless(500);
+    await using c = endless(503);
+    await using good = FakeServer.answering(OK);
+    assertEquals((await ask([a, b, c, good])).server.id, "d");
+    await until(() => a.open + b.open + c.open === 0, "the connections to be closed");
+  }));
+
 Deno.test("504 where every server was too late", () =>
   bench(async ({ ask }) => {
     await using slow = new FakeServer(async (peer) => void await peer.rest(() => false));
