@@ -4,6 +4,9 @@ import { CdnError } from "../proto/mod.ts";
 /** How long a sender may pause before its request is given up, in milliseconds. */
 export const IDLE_TIMEOUT_MS = 30_000;
 
+/** What a sender must keep up on the whole, in bytes a second: one that drips a byte now and then holds us for ever. */
+export const LEAST_RATE = 500;
+
 /** A Content-Length as a number; null where the field is absent. */
 export function contentLength(headers: Headers): number | null {
   const field = headers.get("content-length");
@@ -18,20 +21,30 @@ export function tooLarge(limit: number): CdnError {
 }
 
 /**
- * A body as chunks, given up with a 408 when the sender pauses for longer than `idleMs`, and with a 413
- * past `limit` bytes. A connection that breaks is a 400.
+ * A body as chunks, given up with a 408 when the sender pauses for longer than `idleMs`, or when all our waiting for
+ * it adds up to more than `idleMs` beyond what its bytes take at {@link LEAST_RATE}; and with a 413 past `limit`
+ * bytes. A connection that breaks is a 400. The time that the reader of the chunks takes does not count.
  */
 export async function* readChunks(
   body: ReadableStream<Uint8Array> | null,
-  { limit = Infinity, idleMs = IDLE_TIMEOUT_MS }: { limit?: number; idleMs?: number } = {},
+  { limit = Infinity, idleMs = IDLE_TIMEOUT_MS, leastRate = LEAST_RATE }: {
+    limit?: number;
+    idleMs?: number;
+    /** In bytes a second. */
+    leastRate?: number;
+  } = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   if (!body) return;
   const reader = body.getReader();
   let total = 0;
+  let waitedMs = 0;
   let finished = false;
   try {
     while (true) {
-      const { value, done } = await readWithin(reader, idleMs);
+      const leftMs = idleMs + total / leastRate * 1000 - waitedMs;
+      const from = performance.now();
+      const { value, done } = await readWithin(reader, Math.min(idleMs, leftMs));
+      waitedMs += performance.now() - from;
       if (done) {
         finished = true;
         return;
@@ -79,13 +92,13 @@ async function readWithin(reader: ReadableStreamDefaultReader<Uint8Array>, idleM
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() =>
       reject(
-        new CdnError(`The sender paused for more than ${Math.round(idleMs / 1000)} s`, {
+        new CdnError("The sender paused for too long, or sends too slowly", {
           source: "client",
           status: 408,
           retry: true,
           headers: { connection: "close" },
         }),
-      ), idleMs);
+      ), Math.max(0, idleMs));
   });
   try {
     return await Promise.race([reader.read(), late]);
