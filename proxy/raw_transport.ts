@@ -12,6 +12,8 @@ import { type Transport, UpstreamError, type UpstreamRequest, type UpstreamRespo
 /** A socket that can be told to send at once. */
 export interface ConnectedSocket extends Socket {
   setNoDelay?(on: boolean): void;
+  /** Over TLS: resolves when the peer's certificate is known to be right. */
+  handshake?(): Promise<unknown>;
 }
 
 /** Settings of {@link createRawTransport}; times in milliseconds. */
@@ -152,7 +154,7 @@ class Exchange {
   async connect(): Promise<Connection> {
     const { hostname, port, tls } = originOf(this.#request.origin);
     const begun = performance.now();
-    const connecting = (tls ? this.#settings.connectTls : this.#settings.connect)({ hostname, port });
+    const connecting = dial(tls ? this.#settings.connectTls : this.#settings.connect, { hostname, port });
     const stopped = new Promise<never>((_, reject) => this.#onFailure = reject);
     this.#setDeadline(this.#settings.connectTimeoutMs, "Connecting took too long");
     let socket: ConnectedSocket;
@@ -390,6 +392,18 @@ class Exchange {
     if (reusable && !connection.hasMore && !connection.closed) this.#pool.give(this.#request.origin, connection);
     else connection.close();
   }
+}
+
+/** A connection that stands: `Deno.connectTls` resolves before its handshake, and no request may be lost to that. */
+async function dial(connect: Settings["connect"], to: { hostname: string; port: number }): Promise<ConnectedSocket> {
+  const socket = await connect(to);
+  try {
+    await socket.handshake?.();
+  } catch (cause) {
+    socket.close();
+    throw cause;
+  }
+  return socket;
 }
 
 /** How the next part of a body is read; `done` comes with the last. */

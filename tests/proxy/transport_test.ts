@@ -472,6 +472,22 @@ Deno.test("whoever goes away takes the connection along: 200 times, at every sta
     await until(() => server.open === 0, "every connection to be closed");
   }));
 
+Deno.test("a handshake that fails is a connection that was not made", () => {
+  let closed = 0;
+  return using_(async (transport) => {
+    assertEquals(await outcome(transport, "https://127.0.0.1:1"), "connect");
+    assertEquals(closed, 1);
+  }, {
+    connectTls: () =>
+      Promise.resolve({
+        handshake: () => Promise.reject(new Error("a certificate of nobody's")),
+        read: () => Promise.resolve(null),
+        write: ({ length }) => Promise.resolve(length),
+        close: () => void closed++,
+      }),
+  });
+});
+
 Deno.test("an aborted signal sends nothing", () =>
   using_(async (transport) => {
     assertEquals(await outcome(transport, "http://127.0.0.1:1", { signal: AbortSignal.abort() }), "aborted");
