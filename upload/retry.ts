@@ -12,6 +12,7 @@ export interface RetryOptions {
   mostMs?: number;
   /** From 0 up to 1. */
   random?: () => number;
+  /** Ends the trying. */
   signal?: AbortSignal | undefined;
   /** Told before each pause. */
   onRetry?: (error: CdnError, pauseMs: number) => void;

@@ -13,8 +13,11 @@ export interface SessionOptions {
   token?: string | null;
   /** What we send and ask for: ProtoJSON unless told. */
   codec?: Codec;
+  /** Another `fetch`, for tests. */
   fetch?: typeof fetch;
+  /** How often and how soon is tried again. */
   retry?: RetryOptions;
+  /** Ends the upload; what the server has stays for a later one. */
   signal?: AbortSignal | undefined;
 }
 

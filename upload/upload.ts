@@ -27,6 +27,7 @@ export interface UploadOptions extends SessionOptions, Partial<Metadata> {
 
 /** How far an upload is. */
 export interface UploadProgress {
+  /** What is done now, in this order; a stream has no hashing. */
   phase: "hashing" | "sending" | "committing";
   /** Bytes hashed, or on the server, so far. */
   bytes: number;
@@ -38,9 +39,11 @@ export interface UploadProgress {
 
 /** An object that is on the server, as the server says and as we have checked. */
 export interface UploadResult {
+  /** The object's path. */
   path: string;
   /** Where the object can be had now. */
   url: string;
+  /** In bytes. */
   size: number;
   /** As hexadecimal. */
   sha256: string;
@@ -50,6 +53,7 @@ export interface UploadResult {
   state: "sent" | "present";
   /** Bytes that an earlier attempt had sent. */
   resumed: number;
+  /** All that the server keeps of it beside its bytes. */
   object: Manifest;
 }
 
