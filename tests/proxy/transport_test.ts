@@ -430,11 +430,11 @@ Deno.test("timeouts tell what was late, and close the connection", async (t) => 
         "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n",
         "a".repeat(200_000),
       );
-      const response = await transport.send(request(server.url, { idleTimeoutMs: 50 }));
+      const response = await transport.send(request(server.url, { idleTimeoutMs: 1000 }));
       const reader = (response.body as ReadableStream<Uint8Array>).getReader();
       let read = 0;
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
-        if (read === 0) await new Promise((resolve) => setTimeout(resolve, 150));
+        if (read === 0) await new Promise((resolve) => setTimeout(resolve, 1500));
         read += part.value.length;
       }
       assertEquals(read, 200_000);
