@@ -16,26 +16,25 @@
  * ```
  * @module
  */
-export { createPricing, type Pricing, type PricingOptions } from "./pricing/mod.ts";
+export type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+export * from "./pricing/mod.ts";
 export { type Codec, codecOf, type Encoding } from "./proto/codec.ts";
 export { CdnError, type CdnErrorOptions, type ErrorSource, type FieldError } from "./proto/error.ts";
-export {
-  createProxy,
-  type Proxy,
-  type ProxyOptions,
-  type ProxySettings,
-  serveProxy,
-  type ServingProxy,
-} from "./proxy/mod.ts";
+export type { Manifest, Metadata } from "./proto/manifest.ts";
+export type { Version } from "./proto/version.ts";
+/** Every message of the wire, as generated. */
+export * as wire from "./proto/wire.ts";
+export * from "./proxy/mod.ts";
 export { noSecrets, type Secrets } from "./runtime/guard.ts";
 export { type Handler, listen, type ListenAddress, type Listening } from "./runtime/listen.ts";
-export { createLogger, type LogFields, type Logger, silentLogger } from "./runtime/log.ts";
 export {
-  type ContentServer,
-  createServer,
-  openServer,
-  type OpenServerOptions,
-  type ServerOptions,
-} from "./server/mod.ts";
+  createLogger,
+  type LogFields,
+  type LogFormat,
+  type Logger,
+  type LogLevel,
+  silentLogger,
+} from "./runtime/log.ts";
 export { VERSION } from "./runtime/version.ts";
+export * from "./server/mod.ts";
 export * from "./upload/mod.ts";

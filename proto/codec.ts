@@ -23,6 +23,7 @@ export type Encoding = "json" | "protobuf";
 
 /** Encodes and decodes every kind of message. */
 export interface Codec {
+  /** Its name. */
   readonly encoding: Encoding;
   /** The media type of what it writes. */
   readonly mediaType: string;

@@ -33,14 +33,22 @@ export interface FieldError {
  * errors (`TypeError`, `RangeError`) and never this.
  */
 export class CdnError extends Error {
+  /** The class's name. */
   override name = "CdnError";
+  /** Who failed. */
   readonly source: ErrorSource;
+  /** The HTTP status that tells it. */
   readonly status: number;
+  /** True where the same request may succeed later or elsewhere. */
   readonly retry: boolean;
+  /** When a retry makes sense. */
   readonly retryAfterSeconds: number | undefined;
+  /** Each wrong field of the input. */
   readonly fields: readonly FieldError[];
+  /** Further HTTP fields of the answer. */
   readonly headers: Readonly<Record<string, string>>;
 
+  /** The message names the action, then the state. */
   constructor(message: string, options: CdnErrorOptions) {
     super(message, { cause: options.cause });
     this.source = options.source;

@@ -20,8 +20,11 @@ export interface Metadata {
 
 /** One version of one object. A tombstone (`deleted`) has size 0 and an empty digest. */
 export interface Manifest extends Metadata {
+  /** Its key: see `path.ts`. */
   path: string;
+  /** Which write it is. */
   version: Version;
+  /** True for a tombstone. */
   deleted: boolean;
   /** SHA-256 as hexadecimal. */
   sha256: string;

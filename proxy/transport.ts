@@ -10,11 +10,13 @@ export type HeaderLine = [name: string, value: string];
 export interface UpstreamRequest {
   /** The server's base URL: `http://host:port`. */
   origin: string;
+  /** As on the request line. */
   method: string;
   /** Path and query, exactly as they go on the request line. */
   target: string;
   /** Without Host, Connection, Content-Length and Transfer-Encoding: the transport sets those. */
   headers: readonly HeaderLine[];
+  /** Sent as it comes; null without one. */
   body: ReadableStream<Uint8Array> | null;
   /** Of the body, where known; else it is sent chunked. */
   bodyLength: number | null;
@@ -28,6 +30,7 @@ export interface UpstreamRequest {
 
 /** The answer's head, and its body as it comes. */
 export interface UpstreamResponse {
+  /** The final one: interim answers are passed over. */
   status: number;
   /** As received, hop-by-hop fields left out (RFC 9110 §7.6.1, those named by Connection among them). */
   headers: HeaderLine[];
@@ -38,6 +41,7 @@ export interface UpstreamResponse {
    * connection ends before the body does; null where there is none (HEAD, 204, 304).
    */
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** How long it took. */
   timing: UpstreamTiming;
 }
 

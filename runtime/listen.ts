@@ -6,6 +6,7 @@ import { problemResponse } from "./problem.ts";
 
 /** Where to listen. */
 export interface ListenAddress {
+  /** A name or an address; `0.0.0.0` and `::` are all of this machine's. */
   hostname: string;
   /** 0: any free one. */
   port: number;
@@ -18,6 +19,7 @@ export type Handler = (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAdd
 export interface Listening {
   /** `http://host:port`, with the port that it got. */
   readonly url: string;
+  /** The port that it got. */
   readonly port: number;
   /** Stops taking connections; resolves when running requests are answered, or after `graceMs`. */
   close(graceMs?: number): Promise<void>;

@@ -9,9 +9,13 @@ export type LogFields = Record<string, unknown>;
 
 /** What the parts of a program write their events to. */
 export interface Logger {
+  /** For finding a fault. */
   debug(message: string, fields?: LogFields): void;
+  /** What an operator wants to know has happened. */
   info(message: string, fields?: LogFields): void;
+  /** What went wrong and was dealt with. */
   warn(message: string, fields?: LogFields): void;
+  /** What went wrong and was not. */
   error(message: string, fields?: LogFields): void;
 }
 

@@ -11,11 +11,15 @@ import type { Writer } from "./write.ts";
 
 /** Who a server is, as its record in the list of servers says it. */
 export interface Identity {
+  /** Its name among the servers. */
   id: string;
+  /** The cloud that it is at, as price sheets name it. */
   provider: string;
+  /** The cloud's region. */
   region: string;
   /** "origin" is sent all content; "edge" holds only what is uploaded to it. */
   role: "origin" | "edge";
+  /** Shown in the list of servers. */
   labels: Record<string, string>;
 }
 

@@ -18,40 +18,59 @@ import { createWriter, type Writer } from "./write.ts";
 
 /** What every part of a server works with. */
 export interface Needs {
+  /** Who it is. */
   identity: Identity;
+  /** Where its objects are. */
   store: Store;
+  /** What its writes are stamped by. */
   clock: HybridClock;
+  /** How much is taken at once. */
   limits: Limits;
+  /** The token and the cluster key. */
   secrets: Secrets;
+  /** What messages to other servers are sent in. */
   codec: Codec;
+  /** How other servers are called. */
   fetch: typeof globalThis.fetch;
+  /** Milliseconds since 1970. */
   now: () => number;
+  /** From 0 up to 1. */
   random: () => number;
+  /** Where events go. */
   log: Logger;
 }
 
 /** What a server is made from. */
 export interface ServerOptions {
+  /** Who it is. */
   identity: Identity;
+  /** Where its objects are. */
   store: Store;
   /** Makes the upload sessions. */
   uploads: (needs: Needs & { writer: Writer }) => Uploads | Promise<Uploads>;
   /** Makes the cluster; alone unless given. */
   cluster?: (needs: Needs) => Cluster | Promise<Cluster>;
+  /** None unless given: for loopback only. */
   secrets?: Secrets;
   /** What we send to other servers in. */
   codec?: Codec;
+  /** How long caches may keep what; four weeks unless given. */
   policy?: CacheRules;
+  /** Those that are not the default. */
   limits?: Partial<Limits>;
+  /** Milliseconds since 1970. */
   now?: () => number;
+  /** From 0 up to 1. */
   random?: () => number;
   /** How other servers are called. */
   fetch?: typeof globalThis.fetch;
+  /** Says nothing unless given. */
   log?: Logger;
 }
 
 /** A server, ready to be given to `listen`. */
 export interface ContentServer extends AsyncDisposable {
+  /** Who it is. */
   readonly identity: Identity;
   /** Answers one request; never throws. */
   readonly handler: Handler;

@@ -14,6 +14,7 @@ export type Precondition = (current: Manifest | null) => void;
 
 /** What a write led to. */
 export interface Written {
+  /** What is stored now. */
   manifest: Manifest;
   /** Servers that are known to hold it on disk, ourselves among them. */
   copies: number;
