@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { tempDir } from "../kit/mod.ts";
+import { drained, tempDir } from "../kit/mod.ts";
 import { Running, runToEnd } from "./program.ts";
 
 const LISTENING = /^listening (http:\/\/127\.0\.0\.1:\d+)\n/;
@@ -12,7 +12,7 @@ Deno.test("metacdn server: says where it listens, ends with 0, and is the same s
   const data = join(dir.path, "data");
   await using first = start(data, "--provider", "aws", "--region", "us-east-1", "--label", "tier=1");
   const url = (await first.line(LISTENING))[1]!;
-  assertEquals((await fetch(`${url}/x.txt`, { method: "PUT", body: "kept" })).status, 201);
+  assertEquals((await drained(fetch(`${url}/x.txt`, { method: "PUT", body: "kept" }))).status, 201);
   const { servers: [self] } = await (await fetch(`${url}/-/v1/servers`)).json();
   assertMatch(self.id, /^[A-Za-z0-9-]+-[a-z0-9]{5}$/);
   assertEquals([self.url, self.provider, self.region, self.labels], [url, "aws", "us-east-1", { tier: "1" }]);
@@ -42,7 +42,7 @@ Deno.test("metacdn server: what was acknowledged outlives kill -9", async () => 
   const url = (await first.line(LISTENING))[1]!;
   const acknowledged: string[] = [];
   const writes = Promise.allSettled(Array.from({ length: 200 }, async (_, at) => {
-    const response = await fetch(`${url}/${at}`, { method: "PUT", body: `object ${at}` });
+    const response = await drained(fetch(`${url}/${at}`, { method: "PUT", body: `object ${at}` }));
     if (response.status === 201) acknowledged.push(`/${at}`);
   }));
   while (acknowledged.length < 20) await new Promise((resolve) => setTimeout(resolve, 5));

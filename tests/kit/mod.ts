@@ -1,4 +1,5 @@
 /** Helpers that all tests share. */
+export * from "./drained.ts";
 export * from "./eventually.ts";
 export * from "./raw_request.ts";
 export * from "./temp_dir.ts";

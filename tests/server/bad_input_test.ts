@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { memoryStore, type Store } from "../../server/store/mod.ts";
-import { eventually, rawRequest, startTestServer } from "../kit/mod.ts";
+import { drained, eventually, rawRequest, startTestServer } from "../kit/mod.ts";
 
 const request = (method: string, target: string, lines: string[] = [], body = "") =>
   [`${method} ${target} HTTP/1.1`, "host: 127.0.0.1", ...lines, "", body].join("\r\n");
@@ -63,7 +63,7 @@ Deno.test("names that only look odd are names", async () => {
   for (
     const target of ["/...", "/a..b", "/%F0%9F%90%B1", "/__proto__", "/%25", "/a:b@c", "/-x/y", `/${"x".repeat(1023)}`]
   ) {
-    assertEquals((await server.fetch(target, { method: "PUT", body })).status, 201, target);
+    assertEquals((await drained(server.fetch(target, { method: "PUT", body }))).status, 201, target);
     const response = await server.fetch(target);
     assertEquals([response.status, (await response.bytes()).length], [200, 1], target);
   }
@@ -81,7 +81,7 @@ Deno.test("a body that ends early, or a client that goes away, leaves nothing be
     end: true,
   });
   assert(garbled.status === 0 || garbled.status === 400, String(garbled.status));
-  assertEquals((await server.fetch("/x", { method: "HEAD" })).status, 404);
+  assertEquals((await drained(server.fetch("/x", { method: "HEAD" }))).status, 404);
 });
 
 Deno.test("what follows a body that is longer than it said is not taken for a request of its own kind", async () => {
@@ -105,7 +105,7 @@ Deno.test("what follows a body that is longer than it said is not taken for a re
       end: true,
     });
     assert([0, 400, 413].includes(answer.status), `${lines}: ${answer.status}`);
-    assertEquals((await server.fetch("/y", { method: "HEAD" })).status, 404);
+    assertEquals((await drained(server.fetch("/y", { method: "HEAD" }))).status, 404);
   }
 });
 
@@ -117,7 +117,7 @@ Deno.test("header floods are refused, and the server goes on", async () => {
     const answer = await rawRequest(server.port, request("GET", "/x", [...lines, "connection: close"]));
     assert([0, 400, 431].includes(answer.status), String(answer.status));
   }
-  assertEquals((await server.fetch("/-/healthz")).status, 200);
+  assertEquals((await drained(server.fetch("/-/healthz"))).status, 200);
 });
 
 Deno.test("a sender that pauses for too long is told so, and leaves nothing behind", async () => {
@@ -132,7 +132,7 @@ Deno.test("a sender that pauses for too long is told so, and leaves nothing behi
     const answer = await rawRequest(server.port, request(method, target, [...lines, "content-length: 1000"], "{"));
     assertEquals(answer.status, 408, `${method} ${target}`);
   }
-  assertEquals((await server.fetch("/x", { method: "HEAD" })).status, 404);
+  assertEquals((await drained(server.fetch("/x", { method: "HEAD" }))).status, 404);
 });
 
 Deno.test("readers that leave in the middle: what they read from is closed", async () => {
@@ -163,7 +163,7 @@ Deno.test("readers that leave in the middle: what they read from is closed", asy
   };
   await using server = await startTestServer({ store });
   const size = 20 << 20;
-  assertEquals((await server.fetch("/big", { method: "PUT", body: new Uint8Array(size) })).status, 201);
+  assertEquals((await drained(server.fetch("/big", { method: "PUT", body: new Uint8Array(size) }))).status, 201);
   for (let count = 0; count < 20; count++) {
     const response = await server.fetch("/big", count % 2 ? { headers: { range: "bytes=1-,0-0" } } : {});
     const reader = response.body!.getReader();

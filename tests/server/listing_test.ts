@@ -1,18 +1,18 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { protobufCodec, wire } from "../../proto/mod.ts";
 import { memoryStore } from "../../server/store/mod.ts";
-import { startTestServer, type TestServer } from "../kit/mod.ts";
+import { drained, startTestServer, type TestServer } from "../kit/mod.ts";
 
 async function fill(server: TestServer, paths: string[]) {
   for (const path of paths) {
-    assertEquals((await server.fetch(path, { method: "PUT", body: new Uint8Array(1500) })).status, 201);
+    assertEquals((await drained(server.fetch(path, { method: "PUT", body: new Uint8Array(1500) }))).status, 201);
   }
 }
 
 Deno.test("a listing is sorted, in pages, and without what was deleted", async () => {
   await using server = await startTestServer();
   await fill(server, ["/b/2", "/a", "/b/1", "/c", "/b/3", "/gone"]);
-  await server.fetch("/gone", { method: "DELETE" });
+  await drained(server.fetch("/gone", { method: "DELETE" }));
   const pages: string[][] = [];
   let after = "";
   do {
@@ -69,7 +69,7 @@ Deno.test("no name of an object becomes markup", async () => {
   assertStringIncludes(page, "1.46 KiB");
   for (const [, href] of page.matchAll(/<td><a href="([^"]+)"/g)) {
     const target = href!.replaceAll("&amp;", "&").replaceAll("&#39;", "'");
-    assertEquals((await server.fetch(target, { method: "HEAD" })).status, 200, target);
+    assertEquals((await drained(server.fetch(target, { method: "HEAD" }))).status, 200, target);
   }
 });
 

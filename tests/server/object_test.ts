@@ -3,7 +3,7 @@ import { formatDigestField, formatEntityTag } from "../../proto/mod.ts";
 import { sha256 } from "../../runtime/signature.ts";
 import { parsePolicy } from "../../server/mod.ts";
 import { memoryStore } from "../../server/store/mod.ts";
-import { startTestServer } from "../kit/mod.ts";
+import { drained, startTestServer } from "../kit/mod.ts";
 
 const text = "0123456789".repeat(20);
 const digest = sha256(new TextEncoder().encode(text));
@@ -61,7 +61,7 @@ Deno.test("bodies of every size around the buffer's come back whole, and in part
   await using server = await startTestServer();
   for (const size of [0, 1, 65535, 65536, 65537, 300_000]) {
     const bytes = Uint8Array.from({ length: size }, (_, at) => at * 7 + (at >> 8));
-    assertEquals((await server.fetch(`/${size}`, { method: "PUT", body: bytes })).status, 201);
+    assertEquals((await drained(server.fetch(`/${size}`, { method: "PUT", body: bytes }))).status, 201);
     const response = await server.fetch(`/${size}`);
     assertEquals(response.headers.get("content-length"), String(size));
     assertEquals(response.headers.get("content-type"), "application/octet-stream");
@@ -75,7 +75,7 @@ Deno.test("bodies of every size around the buffer's come back whole, and in part
 
 Deno.test("ranges: one, several, none that exists, and absurd ones", async () => {
   await using server = await startTestServer({ store: memoryStore() });
-  await (await server.fetch("/x.txt", { method: "PUT", body: text })).body?.cancel();
+  await drained(server.fetch("/x.txt", { method: "PUT", body: text }));
   const get = (headers: Record<string, string>, method = "GET") => server.fetch("/x.txt", { headers, method });
 
   const one = await get({ range: "bytes=3-6" });
@@ -97,10 +97,9 @@ Deno.test("ranges: one, several, none that exists, and absurd ones", async () =>
       `--${boundary}--\r\n`,
   );
 
-  const beyond = await get({ range: "bytes=200-300" });
+  const beyond = await drained(get({ range: "bytes=200-300" }));
   assertEquals([beyond.status, beyond.headers.get("content-range")], [416, "bytes */200"]);
   assertEquals(beyond.headers.get("cache-control"), "no-store");
-  await beyond.body?.cancel();
 
   for (const range of ["bytes=-", "bytes=9-2", "lines=1-2", `bytes=${Array(2000).fill("0-0").join(",")}`]) {
     const whole = await get({ range });
@@ -112,16 +111,12 @@ Deno.test("ranges: one, several, none that exists, and absurd ones", async () =>
 
 Deno.test("If-Range: a part of the same version, else the whole", async () => {
   await using server = await startTestServer({ store: memoryStore() });
-  const put = await server.fetch("/x", {
-    method: "PUT",
-    body: text,
-    headers: { "last-modified": "Sun, 06 Nov 1994 08:49:37 GMT" },
-  });
+  const headers = { "last-modified": "Sun, 06 Nov 1994 08:49:37 GMT" };
+  const put = await drained(server.fetch("/x", { method: "PUT", body: text, headers }));
   assertEquals(put.status, 201);
   const status = async (condition: string) => {
-    const response = await server.fetch("/x", { headers: { range: "bytes=1-2", "if-range": condition } });
-    await response.body?.cancel();
-    return response.status;
+    const headers = { range: "bytes=1-2", "if-range": condition };
+    return (await drained(server.fetch("/x", { headers }))).status;
   };
   assertEquals(await status(etag), 206);
   assertEquals(await status(`W/${etag}`), 200);
@@ -131,9 +126,8 @@ Deno.test("If-Range: a part of the same version, else the whole", async () => {
 
 Deno.test("conditional requests: 304 with the caching fields, 412 for what is not met", async () => {
   await using server = await startTestServer({ store: memoryStore() });
-  await server.fetch("/x", { method: "PUT", body: text });
-  const first = await server.fetch("/x");
-  await first.body?.cancel();
+  await drained(server.fetch("/x", { method: "PUT", body: text }));
+  const first = await drained(server.fetch("/x"));
   const same = await server.fetch("/x", { headers: { "if-none-match": etag } });
   assertEquals([same.status, await same.text()], [304, ""]);
   for (const name of ["etag", "cache-control", "last-modified", "metacdn-version"]) {
@@ -141,21 +135,19 @@ Deno.test("conditional requests: 304 with the caching fields, 412 for what is no
   }
   assert(same.headers.has("expires"));
   assertEquals(same.headers.get("content-type"), null);
-  const since = await server.fetch("/x", { headers: { "if-modified-since": first.headers.get("last-modified")! } });
+  const headers = { "if-modified-since": first.headers.get("last-modified")! };
+  const since = await drained(server.fetch("/x", { headers }));
   assertEquals(since.status, 304);
-  const not = await server.fetch("/x", { headers: { "if-match": '"other"' } });
+  const not = await drained(server.fetch("/x", { headers: { "if-match": '"other"' } }));
   assertEquals([not.status, not.headers.get("etag")], [412, etag]);
-  await not.body?.cancel();
 });
 
 Deno.test("caching fields follow the policy; errors are not cached", async () => {
   const policy = parsePolicy('{"rules":[{"glob":"/live/**","noStore":true},{"glob":"/**/*.css","maxAgeSeconds":60}]}');
   await using server = await startTestServer({ store: memoryStore(), policy });
-  for (const path of ["/live/a", "/deep/a.css"]) await server.fetch(path, { method: "PUT", body: "x" });
+  for (const path of ["/live/a", "/deep/a.css"]) await drained(server.fetch(path, { method: "PUT", body: "x" }));
   const fields = async (path: string) => {
-    const response = await server.fetch(path);
-    await response.body?.cancel();
-    const { headers } = response;
+    const { headers } = await drained(server.fetch(path));
     const expires = headers.get("expires");
     return [headers.get("cache-control"), expires && Date.parse(expires) - Date.parse(headers.get("date")!)];
   };
@@ -166,20 +158,18 @@ Deno.test("caching fields follow the policy; errors are not cached", async () =>
 
 Deno.test("a delete leaves a tombstone: 404, but with the version that makes it final", async () => {
   await using server = await startTestServer({ store: memoryStore() });
-  await server.fetch("/x", { method: "PUT", body: text });
-  const never = await server.fetch("/y");
+  await drained(server.fetch("/x", { method: "PUT", body: text }));
+  const never = await drained(server.fetch("/y"));
   assertEquals([never.status, never.headers.get("metacdn-version")], [404, null]);
-  await never.body?.cancel();
-  const gone = await server.fetch("/x", { method: "DELETE" });
+  const gone = await drained(server.fetch("/x", { method: "DELETE" }));
   assertEquals(gone.status, 204);
   const version = gone.headers.get("metacdn-version")!;
   assertMatch(version, /^[0-9a-f]{12}-[0-9a-f]{8}-\w+$/);
   for (const [method, path] of [["GET", "/x"], ["HEAD", "/x"], ["GET", "/-/v1/objects/x"], ["DELETE", "/x"]]) {
-    const response = await server.fetch(path!, { method: method! });
+    const response = await drained(server.fetch(path!, { method: method! }));
     assertEquals([response.status, response.headers.get("metacdn-version")], [404, version], `${method} ${path}`);
-    await response.body?.cancel();
   }
-  const again = await server.fetch("/x", { method: "PUT", body: text });
+  const again = await drained(server.fetch("/x", { method: "PUT", body: text }));
   assertEquals(again.status, 201);
   assert(again.headers.get("metacdn-version")! > version);
 });
@@ -187,7 +177,7 @@ Deno.test("a delete leaves a tombstone: 404, but with the version that makes it 
 Deno.test("a body that is gone from the store is a 503 that may be tried elsewhere, never a cut answer", async () => {
   const store = memoryStore();
   await using server = await startTestServer({ store: { ...store, open: () => Promise.resolve(null) } });
-  await server.fetch("/x", { method: "PUT", body: text });
+  await drained(server.fetch("/x", { method: "PUT", body: text }));
   const response = await server.fetch("/x");
   assertEquals([response.status, (await response.json()).retry], [503, true]);
 });
@@ -195,8 +185,7 @@ Deno.test("a body that is gone from the store is a 503 that may be tried elsewhe
 Deno.test("methods: what is allowed is said, everything else is 405", async () => {
   await using server = await startTestServer({ store: memoryStore() });
   const ask = async (method: string, path: string) => {
-    const response = await server.fetch(path, { method });
-    await response.body?.cancel();
+    const response = await drained(server.fetch(path, { method }));
     return [response.status, response.headers.get("allow")];
   };
   const object = "GET, HEAD, PUT, DELETE, OPTIONS";

@@ -2,13 +2,13 @@ import { assert, assertEquals } from "@std/assert";
 import { create } from "@bufbuild/protobuf";
 import { formatEntityTag, jsonCodec, protobufCodec, wire } from "../../proto/mod.ts";
 import { sha256 } from "../../runtime/signature.ts";
-import { eventually, startTestServer } from "../kit/mod.ts";
+import { drained, eventually, startTestServer } from "../kit/mod.ts";
 
 Deno.test("a body by its digest: whole, from anywhere on, and never another one", async () => {
   await using server = await startTestServer();
   for (const size of [0, 1, 2, 1000, 70_001]) {
     const bytes = Uint8Array.from({ length: size }, (_, at) => at * 31);
-    await server.fetch(`/${size}`, { method: "PUT", body: bytes });
+    await drained(server.fetch(`/${size}`, { method: "PUT", body: bytes }));
     const digest = sha256(bytes);
     const get = (headers: Record<string, string> = {}, method = "GET") =>
       server.fetch(`/-/v1/peer/bodies/${digest}`, { headers, method });
@@ -18,9 +18,8 @@ Deno.test("a body by its digest: whole, from anywhere on, and never another one"
     assertEquals(await whole.bytes(), bytes);
     const head = await get({}, "HEAD");
     assertEquals([head.status, head.headers.get("content-length")], [200, String(size)]);
-    const beyond = await get({ range: `bytes=${size}-` });
+    const beyond = await drained(get({ range: `bytes=${size}-` }));
     assertEquals([beyond.status, beyond.headers.get("content-range")], [416, `bytes */${size}`]);
-    await beyond.body?.cancel();
     if (size < 2) continue;
     const rest = await get({ range: "bytes=1-", "if-range": formatEntityTag(digest) });
     assertEquals([rest.status, rest.headers.get("content-range")], [206, `bytes 1-${size - 1}/${size}`]);
@@ -31,9 +30,8 @@ Deno.test("a body by its digest: whole, from anywhere on, and never another one"
   for (
     const [name, status] of [["0".repeat(64), 404], ["x", 400], ["..", 404], ["%2e%2e%2fserver.json", 400]] as const
   ) {
-    const response = await server.fetch(`/-/v1/peer/bodies/${name}`);
+    const response = await drained(server.fetch(`/-/v1/peer/bodies/${name}`));
     assertEquals(response.status, status, name);
-    await response.body?.cancel();
   }
 });
 
@@ -49,9 +47,8 @@ Deno.test("a probe sends as many bytes as were asked for, and they do not compre
     assert((await packed.bytes()).length > bytes * 0.99);
   }
   for (const bytes of ["", "-1", "1e3", String((4 << 20) + 1), "99999999999"]) {
-    const response = await server.fetch(`/-/v1/peer/probe?bytes=${bytes}`);
+    const response = await drained(server.fetch(`/-/v1/peer/probe?bytes=${bytes}`));
     assertEquals(response.status, 400, bytes);
-    await response.body?.cancel();
   }
 });
 
@@ -72,29 +69,25 @@ Deno.test("servers are added, told of, and taken off, in both encodings", async 
   await eventually(async () => (await (await b.fetch("/-/v1/servers/a")).json()).url === a.url, {
     what: "b to know a",
   });
-  const itself = await a.fetch("/-/v1/servers/a", { method: "DELETE" });
+  const itself = await drained(a.fetch("/-/v1/servers/a", { method: "DELETE" }));
   assertEquals(itself.status, 409);
-  await itself.body?.cancel();
-  assertEquals((await a.fetch("/-/v1/servers/b", { method: "DELETE" })).status, 204);
+  assertEquals((await drained(a.fetch("/-/v1/servers/b", { method: "DELETE" }))).status, 204);
   for (const method of ["GET", "DELETE"]) {
-    const response = await a.fetch("/-/v1/servers/b", { method });
+    const response = await drained(a.fetch("/-/v1/servers/b", { method }));
     assertEquals(response.status, 404);
-    await response.body?.cancel();
   }
-  const nobody = await a.fetch("/-/v1/servers", {
+  const nobody = await drained(a.fetch("/-/v1/servers", {
     method: "POST",
     body: JSON.stringify({ url: "http://127.0.0.1:1" }),
     headers: { "content-type": "application/json" },
-  });
+  }));
   assertEquals(nobody.status, 502);
-  await nobody.body?.cancel();
 });
 
 Deno.test("a message endpoint says which types it takes, and which size", async () => {
   await using server = await startTestServer({ limits: { peerMessage: 1000 } });
   const post = async (path: string, type: string, body: string) => {
-    const response = await server.fetch(path, { method: "POST", body, headers: { "content-type": type } });
-    await response.body?.cancel();
+    const response = await drained(server.fetch(path, { method: "POST", body, headers: { "content-type": type } }));
     return [response.status, response.headers.get("accept")];
   };
   const types = "application/json, application/protobuf";
@@ -102,20 +95,18 @@ Deno.test("a message endpoint says which types it takes, and which size", async 
     assertEquals(await post(path, "text/plain", "{}"), [415, types], path);
     assertEquals((await post(path, "application/json", " ".repeat(2 << 20)))[0], 413, path);
   }
-  const chunk = await server.fetch("/-/v1/uploads/x/chunks/0", {
+  const chunk = await drained(server.fetch("/-/v1/uploads/x/chunks/0", {
     method: "PUT",
     body: "abc",
     headers: { "content-type": "image/png" },
-  });
+  }));
   assertEquals([chunk.status, chunk.headers.get("accept")], [415, `${types}, application/octet-stream`]);
-  await chunk.body?.cancel();
 });
 
 Deno.test("ready only between start and retirement", async () => {
   await using server = await startTestServer({ start: false });
   const ready = async () => {
-    const response = await server.fetch("/-/readyz");
-    await response.body?.cancel();
+    const response = await drained(server.fetch("/-/readyz"));
     return response.status;
   };
   assertEquals(await ready(), 503);
