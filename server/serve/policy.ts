@@ -25,7 +25,7 @@ const fallback: Caching = {
 };
 
 /** The rules of a server without a policy file. */
-export const defaultRules: CacheRules = () => fallback;
+export const defaultRules: CacheRules = (): Caching => fallback;
 
 /** Compiles a policy; each glob becomes one regular expression. @throws {CdnError} 400 for a glob that is none. */
 export function compilePolicy(policy: wire.CachePolicy): CacheRules {
