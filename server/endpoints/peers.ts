@@ -1,10 +1,10 @@
 /** `/-/v1/peer/…`: what servers, and proxies, ask of a server; signed with the cluster key. */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { badRequest, codecForBody, formatEntityTag, isDigest, wire } from "../../proto/mod.ts";
+import { badRequest, type CdnError, codecForBody, formatEntityTag, isDigest, wire } from "../../proto/mod.ts";
 import { readAll } from "../../runtime/body.ts";
 import { messageResponse } from "../../runtime/message.ts";
 import { contentRange, type Selection, selectRanges } from "../serve/range.ts";
-import type { Store } from "../store/store.ts";
+import { bodySize } from "../store/store.ts";
 import type { Call } from "./table.ts";
 
 /** The most bytes that a probe may ask for. */
@@ -28,8 +28,8 @@ export async function sendBody({ request, segments, parts }: Call): Promise<Resp
   guard.requirePeer(request, null);
   const sha256 = segments.sha256!;
   if (!isDigest(sha256)) throw badRequest("A body is named by its SHA-256: 64 lower-case hexadecimal digits");
-  const size = await sizeOf(store, sha256);
-  if (size === null) throw badRequest("The body is not held here", { status: 404 });
+  const size = await bodySize(store, sha256);
+  if (size === null) throw notHeld();
   const etag = formatEntityTag(sha256);
   const selection = selectOne(request, etag, size);
   if (selection.kind === "unsatisfiable") {
@@ -39,8 +39,10 @@ export async function sendBody({ request, segments, parts }: Call): Promise<Resp
     });
   }
   const range = selection.kind === "parts" ? selection.parts[0]! : { start: 0, end: size };
-  const body = request.method === "HEAD" ? null : await store.open(sha256, range);
-  return new Response(body, {
+  const isHead = request.method === "HEAD";
+  const body = isHead ? null : await store.open(sha256, range);
+  if (!isHead && !body) throw notHeld(); // freed in between
+  return new Response(body && body.stream, {
     status: selection.kind === "parts" ? 206 : 200,
     headers: {
       etag,
@@ -53,40 +55,16 @@ export async function sendBody({ request, segments, parts }: Call): Promise<Resp
   });
 }
 
+function notHeld(): CdnError {
+  return badRequest("The body is not held here", { status: 404 });
+}
+
 /** One range at most: several come as the whole. */
 function selectOne(request: Request, etag: string, size: number): Selection {
   const range = request.method === "GET" ? request.headers.get("range") : null;
   const ifRange = request.headers.get("if-range");
   if (range === null || (ifRange !== null && ifRange !== etag)) return { kind: "whole" };
   return selectRanges(range, size, { most: 1 });
-}
-
-/**
- * A body's size by its digest alone, null where it is not held. A store tells sizes only by manifest, and
- * says no (RangeError) to parts that are not inside a body: so the end is searched for, with empty parts,
- * for which nothing is read.
- */
-async function sizeOf(store: Pick<Store, "open">, sha256: string): Promise<number | null> {
-  const reaches = async (end: number) => {
-    try {
-      const part = await store.open(sha256, { start: end, end });
-      await part?.cancel();
-      return part === null ? null : true;
-    } catch (error) {
-      if (error instanceof RangeError) return false;
-      throw error;
-    }
-  };
-  if (await reaches(0) === null) return null;
-  let inside = 0;
-  let outside = 1;
-  while (await reaches(outside)) [inside, outside] = [outside, outside * 2];
-  while (outside - inside > 1) {
-    const middle = Math.floor((inside + outside) / 2);
-    if (await reaches(middle)) inside = middle;
-    else outside = middle;
-  }
-  return inside;
 }
 
 /** GET /-/v1/peer/probe?bytes=N: N bytes that do not compress, for measuring a link. */

@@ -49,7 +49,7 @@ export async function contentResponse(
   }
   const open = async (range?: ByteRange): Promise<Body> => {
     const body = await store.open(manifest.sha256, range);
-    if (body) return body;
+    if (body) return body.stream;
     throw new CdnError(`Cannot read the body of ${manifest.path}`, { source: "server", status: 503, retry: true });
   };
   const fields = validatorFields(manifest, validators, policy(manifest.path), now());

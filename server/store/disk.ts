@@ -11,7 +11,7 @@ import { type Bodies, hashFile, openBodies } from "./bodies.ts";
 import { ignoreMissing, syncFile } from "./files.ts";
 import { type ManifestIndex, openManifestIndex } from "./manifest_index.ts";
 import { requireRoom, withRoom } from "./room.ts";
-import type { BodySource, Listing, ListQuery, StagedBody, Store } from "./store.ts";
+import type { BodySource, Listing, ListQuery, OpenBody, StagedBody, Store } from "./store.ts";
 import { readPieces, requireBody, requireExpected, requireInside, streamPart } from "./stream.ts";
 import { startSweeper, type Sweeper } from "./sweeper.ts";
 
@@ -96,12 +96,12 @@ class OpenDiskStore implements DiskStore {
   }
 
   // deno-lint-ignore require-await -- so that what throws rejects
-  async open(sha256: string, range?: { start: number; end: number }) {
+  async open(sha256: string, range?: { start: number; end: number }): Promise<OpenBody | null> {
     const size = this.bodies.size(sha256);
     if (size === null) return null;
     const { start, end } = range ?? { start: 0, end: size };
     requireInside(size, { start, end });
-    return streamPart(this.bodies.path(sha256), { start, end, size });
+    return { size, stream: streamPart(this.bodies.path(sha256), { start, end, size }) };
   }
 
   // deno-lint-ignore require-await -- so that what throws rejects

@@ -104,9 +104,10 @@ export function memoryStore(
       return attempt(() => {
         const body = bodies.get(sha256);
         if (!body) return null;
-        const { start, end } = range ?? { start: 0, end: body.bytes.length };
-        requireInside(body.bytes.length, { start, end });
-        return streamOf(body.bytes.subarray(start, end));
+        const size = body.bytes.length;
+        const { start, end } = range ?? { start: 0, end: size };
+        requireInside(size, { start, end });
+        return { size, stream: streamOf(body.bytes.subarray(start, end)) };
       });
     },
 

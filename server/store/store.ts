@@ -33,6 +33,14 @@ export interface Entry {
   change: number;
 }
 
+/** A held body that was opened. Read the stream to its end or cancel it: a file may be open behind it. */
+export interface OpenBody {
+  /** Of the whole body, also where only a part of it was asked for; in bytes. */
+  size: number;
+  /** What was asked for. It reads from where it stands: a slow reader costs one buffer, not the body. */
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
 /** Which entries to list, and in which order. */
 export type ListQuery =
   /** By path (code point order: that of the UTF-8 bytes), from the one after `after`; tombstones only where asked for. */
@@ -72,12 +80,18 @@ export interface Store extends AsyncDisposable {
 
   /**
    * A held body, or the part of it from `start` up to but not including `end`; null where it is not held.
-   * Read it to its end or cancel it: a file may be open behind it.
-   * The stream reads from where it stands: a slow reader costs one buffer, not the body.
+   * For an empty part nothing is opened.
    * @throws {RangeError} for a part that is not inside the body.
    */
-  open(sha256: string, range?: { start: number; end: number }): Promise<ReadableStream<Uint8Array<ArrayBuffer>> | null>;
+  open(sha256: string, range?: { start: number; end: number }): Promise<OpenBody | null>;
 
   /** A page of manifests. */
   list(query: ListQuery): Promise<Listing>;
+}
+
+/** The size of a held body in bytes; null where it is not held. Nothing is opened for it. */
+export async function bodySize(store: Pick<Store, "open">, sha256: string): Promise<number | null> {
+  const body = await store.open(sha256, { start: 0, end: 0 });
+  await body?.stream.cancel();
+  return body && body.size;
 }

@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { badRequest, CdnError, type Manifest, type Metadata, type wire } from "../../proto/mod.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
 import { KeyedLock } from "../keyed_lock.ts";
-import type { StagedBody, Store } from "../store/store.ts";
+import { bodySize, type StagedBody, type Store } from "../store/store.ts";
 import { Buffers } from "./buffers.ts";
 import { readChunk, requireChunkSize } from "./chunk.ts";
 import {
@@ -247,15 +247,9 @@ class OpenUploads implements Uploads {
   }
 
   async #isHeld(sha256: string, size: number): Promise<boolean> {
-    try {
-      // An empty part at the end: asks whether it is held and long enough, and opens nothing.
-      const part = await this.at.store.open(sha256, { start: size, end: size });
-      await part?.cancel();
-      return part !== null;
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      throw badRequest(`The upload's size must be that of the bytes with the digest ${sha256}, and is not`);
-    }
+    const held = await bodySize(this.at.store, sha256);
+    if (held === null || held === size) return held !== null;
+    throw badRequest(`The upload's size must be that of the bytes with the digest ${sha256}, and is not`);
   }
 
   async #expire(): Promise<void> {

@@ -143,11 +143,12 @@ Deno.test("readers that leave in the middle: what they read from is closed", asy
   const store: Store = {
     ...inner,
     async open(sha256, range) {
-      const reader = (await inner.open(sha256, range))?.getReader();
-      if (!reader) return null;
+      const body = await inner.open(sha256, range);
+      if (!body) return null;
+      const reader = body.stream.getReader();
       open++;
       opened++;
-      return new ReadableStream({
+      const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
         async pull(controller) {
           const { value, done } = await reader.read();
           if (!done) return controller.enqueue(value.slice());
@@ -159,6 +160,7 @@ Deno.test("readers that leave in the middle: what they read from is closed", asy
           await reader.cancel();
         },
       });
+      return { size: body.size, stream };
     },
   };
   await using server = await startTestServer({ store });

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { CdnError, type Manifest, tombstone, type Version } from "../../proto/mod.ts";
-import type { Store } from "../../server/store/store.ts";
+import { bodySize, type Store } from "../../server/store/store.ts";
 
 /** How a suite gets at the store that it tests. */
 export interface StoreHarness {
@@ -71,8 +71,8 @@ export async function read(
   digest: string,
   range?: { start: number; end: number },
 ): Promise<Uint8Array | null> {
-  const stream = await store.open(digest, range);
-  return stream && new Uint8Array(await new Response(stream).arrayBuffer());
+  const body = await store.open(digest, range);
+  return body && await new Response(body.stream).bytes();
 }
 
 /** Registers every case for one kind of store. */
@@ -218,16 +218,29 @@ export function storeSuite(kind: string, { open, skip = {} }: StoreHarness): voi
     assertEquals(await store.open(sha256(pattern(3)), { start: 5, end: 1 }), null, "not held: nothing to be inside of");
   });
 
+  test("whatever part is opened, the size is that of the whole body", async (store) => {
+    for (const length of [0, 1, 300_001]) {
+      const { sha256: digest } = await store.stage(chunksOf(pattern(length), 65_536));
+      for (const range of [undefined, { start: 0, end: 0 }, { start: length >> 1, end: length }]) {
+        const body = await store.open(digest, range);
+        assertEquals(body?.size, length);
+        await body!.stream.cancel();
+      }
+      assertEquals(await bodySize(store, digest), length);
+    }
+    assertEquals(await bodySize(store, sha256(encoder.encode("none"))), null);
+  });
+
   test("readers do not disturb each other, and may go away", async (store) => {
     const bytes = pattern(900_000);
     const { sha256: digest } = await store.stage(chunksOf(bytes, 65_536));
     for (const range of [{}, { start: 1, end: 800_000 }] as { start: number; end: number }[]) {
       const gone = await store.open(digest, "start" in range ? range : undefined);
-      const reader = gone!.getReader();
+      const reader = gone!.stream.getReader();
       await reader.read();
       await reader.cancel();
     }
-    await (await store.open(digest))!.cancel();
+    await (await store.open(digest))!.stream.cancel();
     const all = await Promise.all(
       Array.from({ length: 8 }, (_, at) => read(store, digest, { start: at, end: 900_000 })),
     );

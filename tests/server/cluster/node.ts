@@ -152,7 +152,7 @@ export class Node {
   async text(path: string): Promise<string | null> {
     const manifest = await this.store.get(path);
     if (!manifest || manifest.deleted) return null;
-    return await new Response(await this.store.open(manifest.sha256)).text();
+    return await new Response((await this.store.open(manifest.sha256))?.stream).text();
   }
 
   /** What this one says of another. */
@@ -182,7 +182,7 @@ export class Node {
     const size = entries.find(({ manifest }) => manifest.sha256 === sha256)?.manifest.size;
     if (size === undefined) throw new CdnError("no such body", { source: "client", status: 404 });
     const first = Number(/^bytes=(\d+)-$/.exec(request.headers.get("range") ?? "")?.[1] ?? 0);
-    return new Response(await this.store.open(sha256, { start: first, end: size }), {
+    return new Response((await this.store.open(sha256, { start: first, end: size }))?.stream, {
       status: first > 0 ? 206 : 200,
       headers: {
         "etag": formatEntityTag(sha256),
