@@ -86,14 +86,15 @@ export class Receiver {
     const { clock, now, log } = this.#options;
     const faults = messageFaults(wire.ManifestSchema, message);
     if (faults.length > 0) {
-      return refused(`malformed: ${faults.slice(0, 3).map(({ field, detail }) => `${field} ${detail}`).join("; ")}`);
+      const words = faults.slice(0, 3).map(({ field, detail }) => `${field} ${detail}`).join("; ");
+      return { outcome: REFUSED, reason: `malformed: ${words}` };
     }
     const given = manifestFromWire(message);
     const manifest = given.deleted ? tombstone(given.path, given.version) : given;
     if (!clock.observe(manifest.version, now())) {
-      return refused(
-        `its version is ${Math.round((manifest.version.wallMs - now()) / 1000)} s ahead of the clock here`,
-      );
+      // Not refused for ever: it will do once the time has come, or once the clock here is put right.
+      const aheadSeconds = Math.round((manifest.version.wallMs - now()) / 1000);
+      return { outcome: FAILED, reason: `its version is ${aheadSeconds} s ahead of the clock here` };
     }
     try {
       return await this.#take(manifest, from);
@@ -178,8 +179,4 @@ export class Receiver {
     await Promise.race([Promise.all(arrivals), late]);
     cancel();
   }
-}
-
-function refused(reason: string): Result {
-  return { outcome: REFUSED, reason };
 }

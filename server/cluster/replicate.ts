@@ -220,6 +220,7 @@ export class Sender {
     if (outcome === HELD) {
       holders.note(this.id, manifest);
       this.#window.settle(item);
+      if (item.failures > 0 && !this.#window.failing) health.refused(this.id, ""); // it was the last that had failed
     } else if (outcome === REFUSED) {
       log.warn("a server refuses an object", where);
       health.refused(this.id, `refused ${item.path}: ${reason}`);

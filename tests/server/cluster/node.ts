@@ -59,8 +59,11 @@ export class Node {
   #clock: HybridClock;
   #listening!: Listening;
   cluster!: Cluster;
+  /** Its clock is off by so much; may be set right. */
+  skewMs: number;
 
   constructor(readonly id: string, readonly options: NodeOptions = {}) {
+    this.skewMs = options.skewMs ?? 0;
     this.fault = options.fault ?? ((_, answer) => answer());
     this.store = options.store ?? memoryStore();
     this.folder = options.folder ?? Deno.makeTempDirSync({ prefix: "metacdn-cluster-" });
@@ -71,7 +74,7 @@ export class Node {
     return this.#listening.url;
   }
 
-  now = (): number => Date.now() + (this.options.skewMs ?? 0);
+  now = (): number => Date.now() + this.skewMs;
 
   async start(peers = this.options.peers ?? []): Promise<this> {
     const log = {

@@ -238,14 +238,14 @@ export enum OfferAnswer_Outcome {
   PULLING = 2,
 
   /**
-   * Cannot take it now (no room, body not to be had): offer it again much later.
+   * Cannot take it now (no room, body not to be had, its clock too far ahead of ours): offer it again much later.
    *
    * @generated from enum value: FAILED = 3;
    */
   FAILED = 3,
 
   /**
-   * Will never take it (malformed, a clock too far ahead): settled, with a reason.
+   * Will never take it (malformed): settled, with a reason.
    *
    * @generated from enum value: REFUSED = 4;
    */
