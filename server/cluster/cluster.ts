@@ -2,7 +2,7 @@
  * What the rest of a server needs of its cluster. `exchange.ts` calls these; it does not know how
  * servers find or feed each other.
  */
-import type { Manifest, wire } from "../../proto/mod.ts";
+import { CdnError, type Manifest, type wire } from "../../proto/mod.ts";
 
 /** The other servers, seen from one of them. */
 export interface Cluster {
@@ -26,17 +26,26 @@ export interface Cluster {
   copies(manifest: Manifest): number;
 }
 
-/** A server that is alone: absence is an implementation. */
+// deno-lint-ignore require-await -- so that what is thrown rejects
+async function alone(): Promise<never> {
+  // 501 and not 409 (RFC 9110 §15.6.2): nothing that the client could do first would make it work.
+  throw new CdnError("Cannot take part in a cluster: this server was started without one", {
+    source: "server",
+    status: 501,
+  });
+}
+
+/** A server that is alone: absence is an implementation. What only a cluster can do is a 501. */
 export function noCluster(self: () => wire.Server): Cluster {
   return {
     start() {},
     close: () => Promise.resolve(),
     changed() {},
     servers: () => [self()],
-    addServer: () => Promise.reject(new Error("this server is alone")),
+    addServer: alone,
     removeServer: () => Promise.resolve(false),
     exchangeServers: (list) => Promise.resolve(list),
-    receiveOffer: () => Promise.reject(new Error("this server is alone")),
+    receiveOffer: alone,
     copies: () => 1,
   };
 }

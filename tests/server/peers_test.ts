@@ -1,7 +1,8 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { create } from "@bufbuild/protobuf";
 import { formatEntityTag, jsonCodec, protobufCodec, wire } from "../../proto/mod.ts";
 import { sha256 } from "../../runtime/signature.ts";
+import { memoryStore } from "../../server/store/mod.ts";
 import { drained, eventually, startTestServer } from "../kit/mod.ts";
 
 Deno.test("a body by its digest: whole, from anywhere on, and never another one", async () => {
@@ -82,6 +83,25 @@ Deno.test("servers are added, told of, and taken off, in both encodings", async 
     headers: { "content-type": "application/json" },
   }));
   assertEquals(nobody.status, 502);
+});
+
+Deno.test("a server without a cluster says so: 501 to what only a cluster can do, and it is alone on its list", async () => {
+  await using server = await startTestServer({ id: "alone", store: memoryStore() });
+  const headers = { "content-type": "application/json" };
+  for (
+    const [path, body] of [["/-/v1/servers", { url: server.url }], ["/-/v1/peer/offers", {
+      from: "a",
+      url: server.url,
+    }]] as const
+  ) {
+    const response = await server.fetch(path, { method: "POST", body: JSON.stringify(body), headers });
+    const { detail, retry } = await response.json();
+    assertEquals([response.status, retry ?? false], [501, false], path);
+    assertStringIncludes(detail, "without one");
+  }
+  assertEquals((await drained(server.fetch("/-/v1/servers/other", { method: "DELETE" }))).status, 404);
+  const { servers } = await (await server.fetch("/-/v1/servers")).json();
+  assertEquals(servers.map(({ id }: { id: string }) => id), ["alone"]);
 });
 
 Deno.test("a message endpoint says which types it takes, and which size", async () => {
