@@ -13,21 +13,24 @@ export function pricesPage(sheets: readonly wire.Sheet[]): string {
 <h1>What the next byte costs</h1>
 <p>${sheets.length} price sheets. Tiers count a month's bytes from the first one; the free ones come first.
 A price that is marked <b class="unverified">unverified</b> was seen in one secondary source only: check it before you rely on it.</p>
-<table>
+<div class="scroll" tabindex="0" role="region" aria-label="Price sheets"><table>
 <thead><tr><th>Provider<th>Region<th>Free a month<th>Price by tier<th>Counted over<th>Server an hour<th>Confidence<th>Source</tr></thead>
 <tbody>
 ${sheets.map(row).join("\n")}
 </tbody>
-</table>
+</table></div>
 </html>
 `;
 }
 
 const STYLE = `
+:root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222; background: #fff }
+.scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #ddd }
 td small { color: #666 } .unverified { color: #a40 } .high { color: #060 } .num { white-space: nowrap }
+td:nth-child(2), td:nth-child(3) { white-space: nowrap } td:last-child { min-width: 18rem }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, td { border-color: #444 }
 td small { color: #999 } .unverified { color: #fa6 } .high { color: #7c7 } }`;
 

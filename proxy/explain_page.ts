@@ -51,12 +51,15 @@ function row(candidate: wire.Candidate, chosen: string, policy: string, slowest:
 <td><b>${text(id)}</b> <small>${place}<br>${text(url)}</small>${
     excluded ? `<br><em>${text(excluded)}</em>` : priced ? "" : "<br><em>no price sheet</em>"
   }
-<td>${bar(timeMs / slowest)}${round(timeMs)} ms
-<td>${priced ? `${bar(priceNano / dearest)}${money(priceNano)}` : "unknown"}
-<td class="n">${points}<td class="n">${round(rttMs)} ms<td class="n">${
-    bytes(bytesPerSecond)
-  }/s<td class="n">${sample}<td class="n">${priced ? money(egressNanoPerGb) : "–"}<td class="n">${
-    priced ? `${money(serverNanoPerGb)}<br><small>${text(priceConfidence)} confidence</small>` : "–"
+<td data-of="Predicted time">${bar(timeMs / slowest)}${round(timeMs)} ms
+<td data-of="Price of these bytes">${priced ? `${bar(priceNano / dearest)}${money(priceNano)}` : "unknown"}
+<td class="n" data-of="Score">${points}
+<td class="n" data-of="Round trip">${round(rttMs)} ms
+<td class="n" data-of="Rate">${bytes(bytesPerSecond)}/s
+<td class="n" data-of="Confidence">${sample}
+<td class="n" data-of="Egress / GB">${priced ? money(egressNanoPerGb) : "–"}
+<td class="n" data-of="Server / GB">${
+    priced ? `${money(serverNanoPerGb)} <small>${text(priceConfidence)} confidence</small>` : "–"
   }</tr>`;
 }
 
@@ -105,13 +108,16 @@ h1{margin:0;font-size:30px;font-weight:400}h1 b{color:var(--good)}
 dl{display:flex;flex-wrap:wrap;gap:8px 36px;margin:0 0 20px}dt{color:var(--soft);font-size:13px}dd{margin:0}
 .fresh{color:var(--good)}.stale,.none{color:var(--bad)}
 .scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px}
-table{border-collapse:collapse;width:100%}th,td{padding:10px 14px;text-align:left;vertical-align:top;white-space:nowrap}
+table{border-collapse:collapse;width:100%}th,td{padding:10px;text-align:left;vertical-align:top;white-space:nowrap}
 th{font-size:13px;font-weight:500;color:var(--soft)}tbody tr{border-top:1px solid var(--line)}
-.n{text-align:right;font-variant-numeric:tabular-nums}small{color:var(--soft)}em{color:var(--bad);font-style:normal;font-size:13px;white-space:normal}
+.n small{display:block}.n{text-align:right;font-variant-numeric:tabular-nums}small{color:var(--soft)}em{color:var(--bad);font-style:normal;font-size:13px;white-space:normal}
 .chosen td:first-child{box-shadow:inset 4px 0 var(--good)}.excluded{opacity:.65}
 .bar{display:block;height:6px;width:120px;margin:8px 0 4px;background:var(--line);border-radius:3px}.bar i{display:block;height:100%;background:var(--bar);border-radius:3px}
 .chosen .bar i{background:var(--good)}
 form{display:flex;flex-wrap:wrap;gap:10px 16px;margin:20px 0;align-items:end}label{font-size:13px;color:var(--soft)}
 input{display:block;font:inherit;color:inherit;padding:6px 10px;border:1px solid var(--line);border-radius:6px;background:var(--card)}
 button{font:inherit;padding:7px 16px;border:0;border-radius:6px;background:var(--good);color:var(--page)}
-.foot{color:var(--soft);font-size:13px}`;
+.foot{color:var(--soft);font-size:13px}
+@media(max-width:640px){main{padding:24px 16px}thead{display:none}table,tbody,tr,td{display:block}tbody tr{padding:8px 0}
+td{padding:3px 14px;white-space:normal}td[data-of]{display:flex;justify-content:space-between;align-items:baseline;gap:10px}
+td[data-of]::before{content:attr(data-of);color:var(--soft);font-size:13px;margin-right:auto}.bar{margin:0;width:90px}.n small{display:inline}}`;

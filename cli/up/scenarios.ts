@@ -144,7 +144,7 @@ async function serverDies(stage: Stage): Promise<void> {
     }
     stage.tell(
       green(`   ${victim} is dead, and the download${whole.length > 1 ? "s are" : " is"} whole: `) +
-        dim(`${sizeText(bytes)}, SHA-256 ${sha256.slice(0, 12)}… as uploaded`),
+        dim(`the SHA-256 is ${sha256.slice(0, 12)}…`),
     );
     for (const policy of policies) await moves(stage, policy, victim, { what: film });
   } finally {

@@ -63,7 +63,7 @@ export function figures({ policy, size, candidates }: wire.Explanation): string 
     return size < 10e6 ? `${id} $${(score * 1e3 / 1e9).toFixed(3)}` : `${id} $${(score / 1e9).toFixed(4)}`;
   }).join(", ");
   if (policy !== "combined") return told;
-  return `${told} ${size < 10e6 ? "per 1000" : "each"}`;
+  return `${size < 10e6 ? "per 1000" : "each"}: ${told}`;
 }
 
 /** A heading. */

@@ -24,6 +24,7 @@ td + td { color: var(--soft); font-size: .9rem; white-space: nowrap; }
 th.size, td.size { text-align: right; font-variant-numeric: tabular-nums; padding-right: 1.5rem; }
 a { color: light-dark(#0b5cad, #7ab8f5); text-decoration: none; }
 a:hover { text-decoration: underline; }
+@media (max-width: 36rem) { td:first-child { min-width: 8rem; } th:nth-child(3), td:nth-child(3) { display: none; } }
 nav { margin-top: 1.25rem; display: flex; gap: 1.25rem; }
 `;
 

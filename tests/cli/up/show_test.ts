@@ -87,8 +87,8 @@ function explanation(policy: Policy, size = 400_000): wire.Explanation {
 Deno.test("table: the figures are those of the policy, and no row is wider than 80", () => {
   assertEquals(figures(explanation("network")), "aws 60 ms, gcp 80 ms, azure down");
   assertEquals(figures(explanation("price")), "aws $0.0900/GB, gcp $0.1118/GB, azure down");
-  assertEquals(figures(explanation("combined")), "aws $0.060, gcp $0.080, azure down per 1000");
-  assertEquals(figures(explanation("combined", 32e6)), "aws $0.0001, gcp $0.0001, azure down each");
+  assertEquals(figures(explanation("combined")), "per 1000: aws $0.060, gcp $0.080, azure down");
+  assertEquals(figures(explanation("combined", 32e6)), "each: aws $0.0001, gcp $0.0001, azure down");
   const program = { url: "http://127.0.0.1:65535" } as Program;
   const clouds = places.map((place, at) => ({
     place,
