@@ -138,12 +138,14 @@ Deno.test("a message of a wrong type is a 415, a large one a 413, a malformed on
 
 Deno.test("a sender that drips a byte before each deadline is given up all the same", async () => {
   let sent = 0;
+  let pause: number | undefined;
   const drip = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => pause = setTimeout(resolve, 20));
       sent++;
       controller.enqueue(bytes("x"));
     },
+    cancel: () => clearTimeout(pause),
   }, { highWaterMark: 0 });
   const error = await assertRejects(() => collect(readChunks(drip, { idleMs: 100, leastRate: 100 })), CdnError);
   assertEquals(error.status, 408);
