@@ -112,7 +112,7 @@ table{border-collapse:collapse;width:100%}th,td{padding:10px;text-align:left;ver
 th{font-size:13px;font-weight:500;color:var(--soft)}tbody tr{border-top:1px solid var(--line)}
 .n small{display:block}.n{text-align:right;font-variant-numeric:tabular-nums}small{color:var(--soft)}em{color:var(--bad);font-style:normal;font-size:13px;white-space:normal}
 .chosen td:first-child{box-shadow:inset 4px 0 var(--good)}.excluded{opacity:.65}
-.bar{display:block;height:6px;width:120px;margin:8px 0 4px;background:var(--line);border-radius:3px}.bar i{display:block;height:100%;background:var(--bar);border-radius:3px}
+.bar{display:block;height:6px;width:96px;margin:8px 0 4px;background:var(--line);border-radius:3px}.bar i{display:block;height:100%;background:var(--bar);border-radius:3px}
 .chosen .bar i{background:var(--good)}
 form{display:flex;flex-wrap:wrap;gap:10px 16px;margin:20px 0;align-items:end}label{font-size:13px;color:var(--soft)}
 input{display:block;font:inherit;color:inherit;padding:6px 10px;border:1px solid var(--line);border-radius:6px;background:var(--card)}

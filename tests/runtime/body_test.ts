@@ -138,7 +138,7 @@ Deno.test("a message of a wrong type is a 415, a large one a 413, a malformed on
 
 Deno.test("a sender that drips a byte before each deadline is given up all the same", async () => {
   let sent = 0;
-  let pause: number | undefined;
+  let pause: ReturnType<typeof setTimeout> | undefined;
   const drip = new ReadableStream<Uint8Array>({
     async pull(controller) {
       await new Promise((resolve) => pause = setTimeout(resolve, 20));
