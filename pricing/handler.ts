@@ -60,7 +60,8 @@ export function createHandler(context: PricingContext): Handler {
     for (const [pattern, methods] of routes) {
       const match = pattern.exec(path);
       if (!match) continue;
-      const endpoint = methods[request.method === "HEAD" ? "GET" : request.method];
+      const method = request.method === "HEAD" ? "GET" : request.method;
+      const endpoint = Object.hasOwn(methods, method) ? methods[method] : undefined;
       if (!endpoint) throw notAllowed(request.method, methods);
       return await endpoint(context, {
         request,
@@ -74,7 +75,7 @@ export function createHandler(context: PricingContext): Handler {
 }
 
 function showPrices({ book, guard }: PricingContext, { request }: Exchange): Response {
-  guard.requireTokenOrPeer(request, null);
+  guard.requireTokenOrPeer(request);
   const wanted = accepts(request, "application/json", "application/protobuf", "text/html");
   if (wanted !== "text/html") return taggedResponse(request, wire.SheetListSchema, sheetList(book));
   return new Response(request.method === "HEAD" ? null : pricesPage(book.list()), {
@@ -89,19 +90,19 @@ function showPrices({ book, guard }: PricingContext, { request }: Exchange): Res
 }
 
 function listSheets({ book, guard }: PricingContext, { request }: Exchange): Response {
-  guard.requireTokenOrPeer(request, null);
+  guard.requireTokenOrPeer(request);
   return taggedResponse(request, wire.SheetListSchema, sheetList(book));
 }
 
 function getSheet({ book, guard }: PricingContext, { request, place }: Exchange): Response {
-  guard.requireTokenOrPeer(request, null);
+  guard.requireTokenOrPeer(request);
   const sheet = book.get(place.provider, place.region);
   if (!sheet) throw noSheet(place);
   return taggedResponse(request, wire.SheetSchema, sheet);
 }
 
 function getHistory({ book, guard }: PricingContext, { request, place }: Exchange): Response {
-  guard.requireTokenOrPeer(request, null);
+  guard.requireTokenOrPeer(request);
   const changes = book.history(place.provider, place.region);
   if (changes.length === 0) throw noSheet(place);
   return messageResponse(request, wire.SheetHistorySchema, create(wire.SheetHistorySchema, { changes }));
@@ -144,7 +145,7 @@ async function postQuotes(context: PricingContext, { request }: Exchange): Promi
 }
 
 function getUsage({ usage, guard, now }: PricingContext, { request, query }: Exchange): Response {
-  guard.requireTokenOrPeer(request, null);
+  guard.requireTokenOrPeer(request);
   const month = query.get("month") ?? monthOf(now());
   if (!/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) {
     const detail = 'must be a month such as "2026-11"';
@@ -174,19 +175,16 @@ function getReady({ checkDatabase }: PricingContext): Response {
   return plainResponse("ready");
 }
 
-/** A body that the token or the cluster key opens; the signature covers the body, so that is read first. */
+/** A message from whoever has the token or the cluster key. */
 async function readGuarded<Desc extends DescMessage>(
   { guard }: PricingContext,
   request: Request,
   schema: Desc,
 ): Promise<MessageShape<Desc>> {
-  const signed = SignatureVerifier.isSigned(request.headers);
-  if (!signed) guard.requireTokenOrPeer(request, null);
-  const codec = codecForBody(request.headers.get("content-type"));
-  const bytes = await readAll(request, { limit: MESSAGE_LIMIT });
-  if (signed) guard.requireTokenOrPeer(request, bytes);
+  const bytes = await guard.readFromTokenOrPeer(request, { limit: MESSAGE_LIMIT });
   // Who signs is a program, and may be a newer one; a person is told of a field that nobody knows.
-  return codec.decode(schema, bytes, { lenient: signed });
+  const lenient = SignatureVerifier.isSigned(request.headers);
+  return codecForBody(request.headers.get("content-type")).decode(schema, bytes, { lenient });
 }
 
 /** The URL names the sheet; the body may leave the names out, but must not say otherwise. */

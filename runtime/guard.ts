@@ -10,6 +10,7 @@
  */
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
 import { CdnError, splitTarget } from "../proto/mod.ts";
+import { readAll } from "./body.ts";
 import { sha256, SignatureVerifier } from "./signature.ts";
 
 /** The secrets that a program was started with; null where not set. */
@@ -22,6 +23,14 @@ export interface Secrets {
 
 /** No secrets: for a program on loopback, and for tests. */
 export const noSecrets: Secrets = { token: null, clusterKey: null };
+
+/** How much of a body is read. */
+export interface ReadLimits {
+  /** In bytes. */
+  limit: number;
+  /** How long its sender may pause, in milliseconds. */
+  idleMs?: number;
+}
 
 /** Decides whether a request may do what it asks. Each method returns, or throws a 401 or 403. */
 export class Guard {
@@ -42,24 +51,57 @@ export class Guard {
   }
 
   /**
-   * For what only peers do. `body` is the whole body, or null without one.
+   * For what only peers do, without a body.
    * Without a cluster key: open on a loopback program without a token, else refused.
    */
-  requirePeer(request: Request, body: Uint8Array | null): void {
-    if (this.#verifier) this.#verifier.verify(plain(request, body), this.#now());
-    else if (this.#tokenDigest) {
+  requirePeer(request: Request): void {
+    this.#checkPeer(request)(null);
+  }
+
+  /**
+   * For what only peers do, with a body: hands it back whole. It is read only once the signature of the head, which
+   * covers its digest, is known to be right: for a stranger nothing is kept in memory.
+   * @throws {CdnError} also as {@link readAll} does.
+   */
+  async readFromPeer(request: Request, reading: ReadLimits): Promise<Uint8Array<ArrayBuffer>> {
+    const checkBody = this.#checkPeer(request);
+    const body = await readAll(request, reading);
+    checkBody(body);
+    return body;
+  }
+
+  /** For what the token and the cluster key both open: the list of servers, prices. */
+  requireTokenOrPeer(request: Request): void {
+    if (this.#comesFromPeer(request)) this.requirePeer(request);
+    else this.requireToken(request);
+  }
+
+  /** The same with a body, which is handed back as {@link readFromPeer} does: quotes, usage reports. */
+  async readFromTokenOrPeer(request: Request, reading: ReadLimits): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#comesFromPeer(request)) return await this.readFromPeer(request, reading);
+    this.requireToken(request);
+    return await readAll(request, reading);
+  }
+
+  #comesFromPeer(request: Request): boolean {
+    return this.#verifier !== null && SignatureVerifier.isSigned(request.headers);
+  }
+
+  /** Checks the head. What comes back checks the body. */
+  #checkPeer(request: Request): (body: Uint8Array | null) => void {
+    if (this.#verifier) {
+      const checkBody = this.#verifier.checkHead(request, this.#now());
+      return (body) => checkBody(body, this.#now());
+    }
+    if (this.#tokenDigest) {
       throw new CdnError("Cannot let a peer in: no cluster key is set here (METACDN_CLUSTER_KEY)", {
         source: "client",
         status: 401,
         headers: { "www-authenticate": "Signature" },
       });
-    } else requireLocal(request);
-  }
-
-  /** For what the token and the cluster key both open: the list of servers, usage reports. */
-  requireTokenOrPeer(request: Request, body: Uint8Array | null): void {
-    if (this.#verifier && SignatureVerifier.isSigned(request.headers)) this.requirePeer(request, body);
-    else this.requireToken(request);
+    }
+    requireLocal(request);
+    return () => {};
   }
 
   /** Compares digests, so that neither the token's length nor its first wrong byte shows in time. */
@@ -103,10 +145,6 @@ function requireLocal(request: Request): void {
       status: 403,
     });
   }
-}
-
-function plain(request: Request, body: Uint8Array | null) {
-  return { method: request.method, url: request.url, headers: request.headers, body };
 }
 
 function digestOf(text: string): Uint8Array {

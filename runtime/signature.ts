@@ -11,6 +11,9 @@
  * with `content-digest` (RFC 9530) whenever there is a body. `created` must lie within the replay
  * window and a nonce is taken once, so that a recorded request cannot be played again.
  *
+ * A check has two steps, so that the body of a stranger is not read: the head first, in which the MAC covers
+ * the body's digest, then the body. The nonce is taken after both.
+ *
  * Time and nonces are arguments, and signing is synchronous, so that a simulation replays exactly.
  */
 import type { Buffer } from "node:buffer";
@@ -72,6 +75,12 @@ export function randomNonce(): string {
   return encodeBase64Url(crypto.getRandomValues(new Uint8Array(16)));
 }
 
+/**
+ * The second step of a check, once the body is here: compares its digest and takes the nonce.
+ * @throws {CdnError} 401 that says what is wrong, 503 where too many nonces are remembered.
+ */
+export type CheckBody = (body: Uint8Array | null, nowMs: number) => void;
+
 /** Checks signatures, and remembers the nonces of the replay window. */
 export class SignatureVerifier {
   readonly #key: Uint8Array;
@@ -104,7 +113,15 @@ export class SignatureVerifier {
    * @throws {CdnError} 401 that says what is wrong with it.
    */
   verify(request: { method: string; url: string; headers: Headers; body?: Uint8Array | null }, nowMs: number): void {
-    const { method, url, headers, body } = request;
+    this.checkHead(request, nowMs)(request.body ?? null, nowMs);
+  }
+
+  /**
+   * Checks all that can be known before the body is read, which need not be done for a stranger. What comes back must
+   * be called, also where there is no body: only then is the request accepted.
+   * @throws {CdnError} 401 that says what is wrong with it.
+   */
+  checkHead({ method, url, headers }: { method: string; url: string; headers: Headers }, nowMs: number): CheckBody {
     const input = innerList(headers.get("signature-input"));
     const signature = byteSequence(headers.get("signature"));
     if (!input || !signature) throw refused("the signature is missing or malformed");
@@ -127,27 +144,36 @@ export class SignatureVerifier {
     }
     const contentDigest = headers.get("content-digest");
     const covered = components.includes("content-digest");
-    if (body && body.length > 0 && !covered) throw refused("the signature does not cover the body");
     if (covered && contentDigest === null) throw refused("the Content-Digest field is missing");
     const fields: Record<string, string> = contentDigest === null ? {} : { "content-digest": contentDigest };
     const mac = sign(this.#key, signatureBase({ method, url, fields }, components, serializeInnerList(input)));
     if (signature.length !== mac.length || !timingSafeEqual(signature, mac)) throw refused("the signature is wrong");
-    if (covered && parseDigestField(contentDigest) !== sha256(body ?? new Uint8Array())) {
-      throw refused("the body does not match its Content-Digest");
-    }
-    if (Math.abs(nowMs - created * 1000) > this.#windowMs) {
-      throw refused("the signature's time is outside the replay window: are both clocks right?");
-    }
-    this.#take(nonce, nowMs);
+    const digest = covered ? parseDigestField(contentDigest) : null;
+    this.#requireFresh(nonce, created * 1000, nowMs);
+    return (body, nowMs) => {
+      if (!covered && body && body.length > 0) throw refused("the signature does not cover the body");
+      if (covered && digest !== sha256(body ?? new Uint8Array())) {
+        throw refused("the body does not match its Content-Digest");
+      }
+      // Once more: the body took its time, in which the same request may have come, or its nonce been forgotten.
+      this.#requireFresh(nonce, created * 1000, nowMs);
+      this.#take(nonce, nowMs);
+    };
   }
 
-  /** Only now that the signature is known to be right: a stranger cannot fill the table. */
-  #take(nonce: string, nowMs: number): void {
+  #requireFresh(nonce: string, createdMs: number, nowMs: number): void {
+    if (Math.abs(nowMs - createdMs) > this.#windowMs) {
+      throw refused("the signature's time is outside the replay window: are both clocks right?");
+    }
     for (const [old, until] of this.#seen) {
       if (until >= nowMs) break;
       this.#seen.delete(old);
     }
     if (this.#seen.has(nonce)) throw refused("this request was played already");
+  }
+
+  /** Only once all is known to be right: a stranger cannot fill the table. */
+  #take(nonce: string, nowMs: number): void {
     if (this.#seen.size >= this.#most) {
       throw new CdnError("Cannot take more signed requests now", {
         source: "server",

@@ -1,7 +1,6 @@
 /** `/-/v1/peer/…`: what servers, and proxies, ask of a server; signed with the cluster key. */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { badRequest, type CdnError, codecForBody, formatEntityTag, isDigest, wire } from "../../proto/mod.ts";
-import { readAll } from "../../runtime/body.ts";
 import { messageResponse } from "../../runtime/message.ts";
 import { contentRange, type Selection, selectRanges } from "../serve/range.ts";
 import { bodySize } from "../store/store.ts";
@@ -25,7 +24,7 @@ export async function receiveOffer(call: Call): Promise<Response> {
 /** GET /-/v1/peer/bodies/{sha256}: a held body, whether or not a manifest names it; whole or one range of it. */
 export async function sendBody({ request, segments, parts }: Call): Promise<Response> {
   const { guard, store } = parts;
-  guard.requirePeer(request, null);
+  guard.requirePeer(request);
   const sha256 = segments.sha256!;
   if (!isDigest(sha256)) throw badRequest("A body is named by its SHA-256: 64 lower-case hexadecimal digits");
   const size = await bodySize(store, sha256);
@@ -69,7 +68,7 @@ function selectOne(request: Request, etag: string, size: number): Selection {
 
 /** GET /-/v1/peer/probe?bytes=N: N bytes that do not compress, for measuring a link. */
 export function probe({ request, query, parts }: Call): Response {
-  parts.guard.requirePeer(request, null);
+  parts.guard.requirePeer(request);
   const text = query.get("bytes") ?? "";
   if (!/^\d{1,7}$/.test(text) || Number(text) > MAX_PROBE_BYTES) {
     throw badRequest(`"bytes" must be a whole number from 0 to ${MAX_PROBE_BYTES}`);
@@ -90,13 +89,11 @@ function noise(): Uint8Array<ArrayBuffer> {
   return noiseBytes;
 }
 
-/** The body is read (bounded) first, because the signature covers it; decoded only once the peer is known. */
 async function readPeerMessage<Desc extends DescMessage>(
   { request, parts }: Call,
   schema: Desc,
 ): Promise<MessageShape<Desc>> {
   const { guard, limits } = parts;
-  const body = await readAll(request, { limit: limits.peerMessage, idleMs: limits.idleMs });
-  guard.requirePeer(request, body);
+  const body = await guard.readFromPeer(request, { limit: limits.peerMessage, idleMs: limits.idleMs });
   return codecForBody(request.headers.get("content-type")).decode(schema, body, { lenient: true });
 }

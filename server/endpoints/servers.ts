@@ -6,7 +6,7 @@ import type { Call } from "./table.ts";
 
 /** GET /-/v1/servers */
 export function list({ request, parts }: Call): Response {
-  parts.guard.requireTokenOrPeer(request, null);
+  parts.guard.requireTokenOrPeer(request);
   const answer = create(wire.ServerListSchema, { servers: parts.cluster.servers() });
   return messageResponse(request, wire.ServerListSchema, answer);
 }
@@ -25,7 +25,7 @@ export async function add({ request, parts }: Call): Promise<Response> {
 
 /** GET /-/v1/servers/{id} */
 export function describe({ request, segments, parts }: Call): Response {
-  parts.guard.requireTokenOrPeer(request, null);
+  parts.guard.requireTokenOrPeer(request);
   const server = parts.cluster.servers().find(({ id }) => id === segments.id);
   if (!server) throw unknown(segments.id!);
   return messageResponse(request, wire.ServerSchema, server);

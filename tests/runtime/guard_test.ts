@@ -86,8 +86,8 @@ Deno.test("without a token: writes from this machine's own pages and programs on
       headers: { get: (name: string) => headers[name] ?? null },
     } as unknown as Request;
     assertEquals(status(() => guard.requireToken(given)), want, `${url} ${JSON.stringify(headers)}`);
-    assertEquals(status(() => guard.requirePeer(given, null)), want);
-    assertEquals(status(() => guard.requireTokenOrPeer(given, null)), want);
+    assertEquals(status(() => guard.requirePeer(given)), want);
+    assertEquals(status(() => guard.requireTokenOrPeer(given)), want);
   }
 });
 
@@ -126,31 +126,80 @@ Deno.test("peers need the cluster key, and the token does not stand in for it", 
   const url = "http://node:8080/-/v1/peer/offers";
   const guard = new Guard({ token, clusterKey }, { now: () => now });
   const withToken = () => request(url, { authorization: `Bearer ${token}` });
-  assertEquals(status(() => guard.requirePeer(signed(url), null)), 200);
-  assertEquals(status(() => guard.requirePeer(withToken(), null)), 401);
-  assertEquals(status(() => guard.requirePeer(request(url), null)), 401);
-  assertEquals(status(() => guard.requirePeer(signed(url, null, now - 400_000), null)), 401);
-  const body = new TextEncoder().encode("{}");
-  assertEquals(status(() => guard.requirePeer(signed(url, body), body)), 200);
-  assertEquals(status(() => guard.requirePeer(signed(url), body)), 401);
+  assertEquals(status(() => guard.requirePeer(signed(url))), 200);
+  assertEquals(status(() => guard.requirePeer(withToken())), 401);
+  assertEquals(status(() => guard.requirePeer(request(url))), 401);
+  assertEquals(status(() => guard.requirePeer(signed(url, null, now - 400_000))), 401);
   const again = signed(url);
-  assertEquals([status(() => guard.requirePeer(again, null)), status(() => guard.requirePeer(again, null))], [
+  assertEquals([status(() => guard.requirePeer(again)), status(() => guard.requirePeer(again))], [
     200,
     401,
   ]);
   // the list of servers opens to both
-  assertEquals(status(() => guard.requireTokenOrPeer(signed(url), null)), 200);
-  assertEquals(status(() => guard.requireTokenOrPeer(withToken(), null)), 200);
-  assertEquals(status(() => guard.requireTokenOrPeer(request(url), null)), 401);
+  assertEquals(status(() => guard.requireTokenOrPeer(signed(url))), 200);
+  assertEquals(status(() => guard.requireTokenOrPeer(withToken())), 200);
+  assertEquals(status(() => guard.requireTokenOrPeer(request(url))), 401);
   // and a signature does not open what the token guards
   assertEquals(status(() => guard.requireToken(signed(url))), 401);
 });
 
+Deno.test("a body is read only once its head is known to be a peer's, and is what was signed", async () => {
+  const url = "http://node:8080/-/v1/peer/offers";
+  let time = now;
+  const guard = new Guard({ token, clusterKey }, { now: () => time });
+  const body = new TextEncoder().encode("a message");
+  let reads = 0;
+  const sent = (headers: Record<string, string>, bytes = body) => {
+    const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      pull(controller) {
+        reads++;
+        controller.enqueue(bytes);
+        controller.close();
+      },
+    }, { highWaterMark: 0 });
+    return new Request(url, { method: "PUT", headers, body: stream });
+  };
+  const fields = (key = clusterKey) =>
+    signRequest({ method: "PUT", url, body }, { key, nowMs: now, nonce: randomNonce() });
+  const outcome = async (asked: Promise<Uint8Array>) => {
+    reads = 0;
+    try {
+      return [new TextDecoder().decode(await asked), reads];
+    } catch (error) {
+      return [(error as CdnError).status, reads];
+    }
+  };
+  const peer = (request: Request, limit = 100) => outcome(guard.readFromPeer(request, { limit }));
+  const either = (request: Request, limit = 100) => outcome(guard.readFromTokenOrPeer(request, { limit }));
+  const bearer = { authorization: `Bearer ${token}` };
+
+  for (const ask of [peer, either]) {
+    assertEquals(await ask(sent({})), [401, 0]);
+    assertEquals(await ask(sent(fields(new TextEncoder().encode("another key")))), [401, 0]);
+    assertEquals(await ask(sent({ ...fields(), "content-digest": "sha-256=:AAAA:" })), [401, 0]);
+    const right = fields();
+    assertEquals(await ask(sent(right, new TextEncoder().encode("another"))), [401, 1]);
+    assertEquals(await ask(sent(right), 8), [413, 1]);
+    assertEquals(await ask(sent(right)), ["a message", 1], "what was wrong did not use the signature up");
+    assertEquals(await ask(sent(right)), [401, 0], "played again");
+    const uncovered = signRequest({ method: "PUT", url }, { key: clusterKey, nowMs: now, nonce: randomNonce() });
+    assertEquals(await ask(sent(uncovered)), [401, 1]);
+    const late = fields();
+    time = now + 400_000;
+    assertEquals(await ask(sent(late)), [401, 0]);
+    time = now;
+  }
+  assertEquals(await peer(sent(bearer)), [401, 0]);
+  assertEquals(await either(sent(bearer)), ["a message", 1]);
+  assertEquals(await either(sent(bearer), 8), [413, 1]);
+  assertEquals(await either(sent({ authorization: "Bearer x" })), [401, 0]);
+});
+
 Deno.test("a token without a cluster key lets no peer in; a cluster key without a token asks peers even on loopback", () => {
   const url = "http://127.0.0.1:8080/-/v1/peer/offers";
-  assertEquals(status(() => new Guard({ token, clusterKey: null }).requirePeer(request(url), null)), 401);
+  assertEquals(status(() => new Guard({ token, clusterKey: null }).requirePeer(request(url))), 401);
   const keyed = new Guard({ token: null, clusterKey }, { now: () => now });
-  assertEquals(status(() => keyed.requirePeer(request(url), null)), 401);
-  assertEquals(status(() => keyed.requirePeer(signed(url), null)), 200);
+  assertEquals(status(() => keyed.requirePeer(request(url))), 401);
+  assertEquals(status(() => keyed.requirePeer(signed(url))), 200);
   assertEquals(status(() => keyed.requireToken(request(url))), 200);
 });

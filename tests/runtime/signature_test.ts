@@ -149,7 +149,8 @@ Deno.test("a signature that covers too little, or the unknown, is refused", () =
   assertStringIncludes(covering(`metacdn=("@method" "@authority" "@path")${rest}`), "does not cover @query");
   assertStringIncludes(covering(`metacdn=()${rest}`), "does not cover");
   const four = '"@method" "@authority" "@path" "@query"';
-  assertStringIncludes(covering(`metacdn=(${four})${rest}`), "does not cover the body");
+  assertStringIncludes(covering(`metacdn=(${four})${rest}`), "is wrong");
+  assertStringIncludes(refusal({ ...signed({ body: null }), body }), "does not cover the body");
   assertStringIncludes(covering(`metacdn=(${four} "content-digest" "date")${rest}`), "not known");
   assertStringIncludes(covering(`metacdn=(${four} "@path" "content-digest")${rest}`), "not known");
   assertStringIncludes(covering(`metacdn=("@method";req "@authority" "@path" "@query")${rest}`), "does not cover");
@@ -202,6 +203,31 @@ Deno.test("the very last moment of the window is no hole", () => {
   const given = signed({ at: now + REPLAY_WINDOW_MS, nonce: "0123456789" });
   verifier.verify(given, now);
   assertStringIncludes(refusal(given, verifier, now + 2 * REPLAY_WINDOW_MS), "played already");
+});
+
+Deno.test("the head is judged before the body is there, and takes no nonce", () => {
+  const verifier = new SignatureVerifier(key);
+  const given = signed();
+  const early = (at = now) => verifier.checkHead(given, at);
+  const said = (act: () => unknown) => assertThrows(act, CdnError).message;
+  assertStringIncludes(said(() => new SignatureVerifier(new Uint8Array(9)).checkHead(given, now)), "is wrong");
+  assertStringIncludes(said(() => early(now + REPLAY_WINDOW_MS + 1)), "replay window");
+
+  const [first, second] = [early(), early()];
+  assertStringIncludes(said(() => first(new Uint8Array(3), now)), "does not match its Content-Digest");
+  assertStringIncludes(said(() => first(null, now)), "does not match its Content-Digest");
+  first(body, now); // a wrong body did not use the nonce up
+  assertStringIncludes(said(() => second(body, now)), "played already");
+  assertStringIncludes(said(() => early()), "played already");
+});
+
+Deno.test("a body that takes longer than the window is refused: its nonce may be forgotten meanwhile", () => {
+  const verifier = new SignatureVerifier(key);
+  const given = signed({ at: now + REPLAY_WINDOW_MS });
+  const slow = verifier.checkHead(given, now + REPLAY_WINDOW_MS);
+  verifier.verify(given, now);
+  const later = now + 2 * REPLAY_WINDOW_MS + 1;
+  assertStringIncludes(assertThrows(() => slow(body, later), CdnError).message, "replay window");
 });
 
 Deno.test("times outside the window are refused on both sides", () => {
