@@ -4,8 +4,9 @@
  */
 import { CdnError } from "../proto/mod.ts";
 import { Attempt } from "./attempt.ts";
-import { resumableBody, resumptionOf } from "./resume.ts";
-import { type HeaderLine, type Transport, UpstreamError, type UpstreamResponse } from "./transport.ts";
+import type { BodySource } from "./body_source.ts";
+import { ResumableBody, resumptionOf } from "./resume.ts";
+import { type HeaderLine, type StopSignal, type Transport, UpstreamError, type UpstreamResponse } from "./transport.ts";
 
 /** A server that a request may go to. */
 export interface Upstream {
@@ -23,7 +24,7 @@ export interface ForwardRequest {
   body: ReadableStream<Uint8Array> | null;
   bodyLength: number | null;
   /** The viewer went away. */
-  signal: AbortSignal;
+  signal: StopSignal;
 }
 
 /** One attempt at one server, as it went: what the measurements are made of. */
@@ -51,7 +52,8 @@ export interface Observation {
 export interface Forwarded {
   status: number;
   headers: HeaderLine[];
-  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** To be read to its end, or cancelled. */
+  body: BodySource | null;
   /** Who answered. */
   server: Upstream;
   /** Ids of those that were tried before, with why they failed. */
@@ -155,9 +157,9 @@ function answer(
   candidates: readonly Upstream[],
   context: ForwardContext,
 ): Forwarded {
-  let { body } = response;
-  if (body instanceof ReadableStream) {
-    body = resumableBody(body, {
+  let body: BodySource | null = response.body;
+  if (body && !body.done) {
+    body = new ResumableBody(body, {
       attempt,
       length: response.contentLength,
       request,
@@ -165,17 +167,12 @@ function answer(
       candidates,
       context,
     });
-  } else {
-    attempt.received(body?.length ?? 0);
-    attempt.end(response.status >= 500 ? "server-error" : "ok");
-  }
+  } else attempt.end(response.status >= 500 ? "server-error" : "ok");
   const { connectMs, headMs } = response.timing;
   return { status: response.status, headers: response.headers, body, server, failed, connectMs, headMs };
 }
 
-/** Closes the connections of answers that nobody wants. */
+/** Gives up answers that nobody wants. */
 function drop(...spares: (Spare | null)[]): void {
-  for (const spare of spares) {
-    if (spare?.response.body instanceof ReadableStream) spare.response.body.cancel().catch(() => {});
-  }
+  for (const spare of spares) spare?.response.body?.cancel();
 }

@@ -8,6 +8,7 @@ import { Guard, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import type { Logger } from "../runtime/log.ts";
 import { problemResponse } from "../runtime/problem.ts";
+import { bodyInit } from "./body_source.ts";
 import { hasPassed, requestFields, routeField, timingField } from "./fields.ts";
 import { forward, type ForwardContext, type Forwarded, type Observation } from "./forward.ts";
 import { admit, authorityOf, type Hosts } from "./hosts.ts";
@@ -106,9 +107,10 @@ export function createHandler(options: HandlerOptions): Handler {
     const { method, headers } = request;
     const writes = WRITES.has(method);
     if (target.path !== "/") decodePath(target.path);
+    const path = inAscii(target.path);
     if (writes) guard.requireToken(request);
     // What a server takes in is free, and no rate of it was measured: only the answer to a GET has bytes that count.
-    const bytes = method === "GET" ? sizes.predict(target.path, headers.get("range")).bytes : 0;
+    const bytes = method === "GET" ? sizes.predict(path, headers.get("range")).bytes : 0;
     const candidates = decide(current, bytes, begun, settings.attempts);
     if (candidates.length === 0) {
       throw new CdnError(`No server is known${current.trouble ? `: ${current.trouble}` : ""}`, {
@@ -122,7 +124,7 @@ export function createHandler(options: HandlerOptions): Handler {
     const forwarded = await forward(
       {
         method,
-        target: target.query === "" ? target.path : `${target.path}?${target.query}`,
+        target: target.query === "" ? path : `${path}?${inAscii(target.query)}`,
         headers: requestFields(headers, {
           client,
           host: target.authority,
@@ -139,7 +141,7 @@ export function createHandler(options: HandlerOptions): Handler {
       candidates,
       writes ? writing : reading,
     );
-    learn(method, target.path, request, forwarded);
+    learn(method, path, request, forwarded);
     return answer(forwarded, current, decided - begun);
   }
 
@@ -165,8 +167,9 @@ export function createHandler(options: HandlerOptions): Handler {
       ["metacdn-route", route(current, server.id, failed)],
     );
     try {
-      return new Response(body, { status, headers: lines });
+      return new Response(bodyInit(body), { status, headers: lines });
     } catch (cause) {
+      body?.cancel();
       throw new CdnError(`${server.id} gave an answer that cannot be passed on`, { source: "origin", cause });
     }
   }
@@ -179,6 +182,11 @@ export function createHandler(options: HandlerOptions): Handler {
   }
 
   return handle;
+}
+
+/** A path or a query as a request line takes it (RFC 3986 §2.1): some clients send UTF-8 as it is. */
+function inAscii(text: string): string {
+  return text.replace(/[^\x21-\x7e]+/g, (part) => encodeURIComponent(part.toWellFormed()));
 }
 
 /** Computes something of a view once, and again only for the next view. */

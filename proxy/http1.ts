@@ -75,16 +75,27 @@ export function formatRequestHead({ method, target, authority, headers, body }: 
     throw new TypeError('The target must start with "/" and have no space or control character');
   }
   if (!/^[\x21-\x7e]+$/.test(authority)) throw new TypeError("The authority must have no space or control character");
-  let text = `${method} ${target} HTTP/1.1\r\nhost: ${authority}\r\n`;
+  let text = `${method} ${target} HTTP/1.1\r\nhost: ${authority}\r\n${formatFields(headers)}`;
+  if (body === "chunked") text += "transfer-encoding: chunked\r\n";
+  else if (body !== null) text += `content-length: ${body}\r\n`;
+  return text + "\r\n";
+}
+
+/** The text of field lines that cannot change any more: viewers ask again and again with the same ones. */
+const formatted = new WeakMap<readonly HeaderLine[], string>();
+
+function formatFields(headers: readonly HeaderLine[]): string {
+  let text = formatted.get(headers);
+  if (text !== undefined) return text;
+  text = "";
   for (const [name, value] of headers) {
     if (!TOKEN.test(name)) throw new TypeError("A header name must be a token");
     if (OURS.has(name)) throw new TypeError(`The header ${name} is set by the transport`);
     if (NOT_IN_VALUE.test(value)) throw new TypeError(`The header ${name} has a character that is not allowed`);
     text += `${name}: ${value}\r\n`;
   }
-  if (body === "chunked") text += "transfer-encoding: chunked\r\n";
-  else if (body !== null) text += `content-length: ${body}\r\n`;
-  return text + "\r\n";
+  if (Object.isFrozen(headers)) formatted.set(headers, text);
+  return text;
 }
 
 /**

@@ -12,13 +12,8 @@ export interface Socket {
 
 /** The most interim answers (1xx) before the final one. */
 const MAX_INTERIM = 20;
-/** What a body is read by where it does not come with the head. */
-const READ_BYTES = 65_536;
-/** Less room than this is not worth a read. */
-const LEAST_READ = 8192;
-
-const NOTHING = new Uint8Array(0);
-const encoder = new TextEncoder();
+/** A request's head that is not longer goes out from memory that is used again. */
+const OUT_BYTES = 4096;
 
 /** A connection with a buffer of one head's size. */
 export class Connection {
@@ -29,8 +24,10 @@ export class Connection {
   #end = 0;
   /** A read that was begun before anybody needed its bytes: see {@link listen}. */
   #early: Promise<number | null> | null = null;
-  /** Memory that {@link readSome} has made and not filled. */
-  #free: Uint8Array<ArrayBuffer> = NOTHING;
+  /** Data without its chunked coding, at the start of the buffer: see {@link readChunked}. */
+  #dataStart = 0;
+  #dataEnd = 0;
+  #out: Uint8Array<ArrayBuffer> | null = null;
   #closed = false;
 
   constructor(socket: Socket) {
@@ -63,7 +60,6 @@ export class Connection {
    */
   async listen(): Promise<void> {
     this.#start = this.#end = 0;
-    this.#free = NOTHING;
     this.#early = this.#socket.read(this.#buffer);
     await this.#early.catch(() => null);
   }
@@ -76,7 +72,9 @@ export class Connection {
 
   /** Writes text, one character a byte. */
   writeText(text: string): Promise<void> {
-    return this.write(latin1(text));
+    const out = text.length > OUT_BYTES ? new Uint8Array(text.length) : this.#out ??= new Uint8Array(OUT_BYTES);
+    for (let at = 0; at < text.length; at++) out[at] = text.charCodeAt(at);
+    return this.write(out.subarray(0, text.length));
   }
 
   /**
@@ -130,53 +128,65 @@ export class Connection {
     return true;
   }
 
-  /** A copy of the next `length` bytes where all of them are here already, else null. */
-  takeWhole(length: number): Uint8Array<ArrayBuffer> | null {
-    if (this.#end - this.#start < length) return null;
-    const bytes = this.#buffer.slice(this.#start, this.#start + length);
-    this.#start += length;
-    return bytes;
+  /** How many bytes are in the buffer that nobody asked for yet. */
+  get held(): number {
+    return this.#end - this.#start;
   }
 
-  /** Up to `most` bytes, at least one; null at the connection's end. */
-  async readSome(most = READ_BYTES): Promise<Uint8Array<ArrayBuffer> | null> {
-    const here = Math.min(most, this.#end - this.#start);
-    if (here > 0) return this.takeWhole(here);
-    // Straight into new memory: whoever gets it keeps it. What one read leaves free, the next fills, because
-    // zeroing memory costs more than all else here.
-    if (this.#free.length < Math.min(most, LEAST_READ)) this.#free = new Uint8Array(Math.min(most, READ_BYTES));
-    const into = this.#free.length > most ? this.#free.subarray(0, most) : this.#free;
-    const count = await this.#socket.read(into);
-    if (count === null) return null;
-    this.#free = this.#free.subarray(count);
-    return into.subarray(0, count);
+  /** Moves up to `most` of them into `into`; returns how many. */
+  take(into: Uint8Array, most: number): number {
+    const count = Math.min(into.length, most, this.#end - this.#start);
+    if (count > 0) into.set(this.#buffer.subarray(this.#start, this.#start + count));
+    this.#start += count;
+    return count;
+  }
+
+  /** Passes over the next `count` bytes; false where they are not all here. */
+  skip(count: number): boolean {
+    if (count > this.held) return false;
+    this.#start += count;
+    return true;
+  }
+
+  /** Reads past the buffer, which must be empty, straight into `into`; null at the connection's end. */
+  read(into: Uint8Array): Promise<number | null> {
+    return this.#socket.read(into);
+  }
+
+  /** How many bytes of data {@link takeData} would give. */
+  get data(): number {
+    return this.#dataEnd - this.#dataStart;
+  }
+
+  /** Moves what {@link readChunked} or {@link decodeHeld} found into `into`; returns how many bytes. */
+  takeData(into: Uint8Array): number {
+    const count = Math.min(into.length, this.data);
+    if (count > 0) into.set(this.#buffer.subarray(this.#dataStart, this.#dataStart + count));
+    this.#dataStart += count;
+    return count;
   }
 
   /**
-   * Decodes what is in the buffer, and where there is nothing, waits for more.
-   * @returns the data that was there (perhaps none)
+   * Waits for more and decodes it; all data that was there before must have been taken.
    * @throws {Http1Error} where the coding is malformed or breaks off
    */
-  async readChunked(decoder: ChunkedDecoder): Promise<Uint8Array<ArrayBuffer>> {
+  async readChunked(decoder: ChunkedDecoder): Promise<void> {
     if (this.#start === this.#end) {
       this.#start = this.#end = 0;
       if (!await this.#fill()) throw new Http1Error("the connection ended before the last chunk");
     }
-    return this.takeChunked(decoder);
+    this.decodeHeld(decoder);
   }
 
-  /** Decodes what is in the buffer already. */
-  takeChunked(decoder: ChunkedDecoder): Uint8Array<ArrayBuffer> {
-    const data = new Uint8Array(this.#end - this.#start);
-    let length = 0;
+  /** Decodes what is in the buffer already, in its place: data is never longer than its coding. */
+  decodeHeld(decoder: ChunkedDecoder): void {
+    this.#dataStart = this.#dataEnd = this.#start;
     while (this.#start < this.#end && !decoder.done) {
       this.#start = decoder.take(this.#buffer, this.#start, this.#end);
-      if (decoder.piece) {
-        data.set(decoder.piece, length);
-        length += decoder.piece.length;
-      }
+      if (!decoder.piece) continue;
+      this.#buffer.set(decoder.piece, this.#dataEnd);
+      this.#dataEnd += decoder.piece.length;
     }
-    return data.subarray(0, length);
   }
 }
 
@@ -187,12 +197,4 @@ function mayStartHead(bytes: Uint8Array, start: number, end: number): boolean {
     if (bytes[start + at] !== expected.charCodeAt(at)) return false;
   }
   return true;
-}
-
-// deno-lint-ignore no-control-regex
-const NOT_ASCII = /[^\x00-\x7f]/;
-
-function latin1(text: string): Uint8Array {
-  if (!NOT_ASCII.test(text)) return encoder.encode(text);
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }

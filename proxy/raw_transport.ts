@@ -3,10 +3,10 @@
  * `pool.ts` keeps the connections; here stands the life of one request on one of them.
  */
 import { Deadlines, type Watch } from "./deadlines.ts";
-import { formatRequestHead, type Framing, Http1Error, type ResponseHead } from "./http1.ts";
-import { ChunkedDecoder } from "./http1_chunked.ts";
+import { formatRequestHead, Http1Error, type ResponseHead } from "./http1.ts";
 import { Connection, type Socket } from "./http1_connection.ts";
 import { Pool } from "./pool.ts";
+import { type BodyOwner, RawBody } from "./raw_body.ts";
 import { type Transport, UpstreamError, type UpstreamRequest, type UpstreamResponse } from "./transport.ts";
 
 /** A socket that can be told to send at once. */
@@ -121,7 +121,7 @@ function originOf(url: string): Origin {
 }
 
 /** One request and its answer. Whatever ends it early closes its connection, and says why to whoever waits. */
-class Exchange {
+class Exchange implements BodyOwner {
   readonly #request: UpstreamRequest;
   readonly #settings: Settings;
   readonly #pool: Pool;
@@ -135,6 +135,7 @@ class Exchange {
   #failure: UpstreamError | null = null;
   #onFailure: ((error: UpstreamError) => void) | null = null;
   #ended = false;
+  #keepAlive = false;
   /** Where the request's body stands. */
   #sending: "no" | "yes" | "done" = "no";
   #bodyTouched = false;
@@ -197,17 +198,17 @@ class Exchange {
       answer = await connection.readHead(method);
     } catch (cause) {
       const retry = reused && !this.#failure && !(cause instanceof Http1Error) && IDEMPOTENT.has(method);
-      const failure = this.#fail(cause);
+      const failure = this.fail(cause);
       if (retry) return null;
       throw failure;
     }
     if (answer === null) {
       const retry = reused && !this.#failure && IDEMPOTENT.has(method);
-      const failure = this.#fail(new Http1Error("the connection ended before an answer came"));
+      const failure = this.fail(new Http1Error("the connection ended before an answer came"));
       if (retry) return null;
       throw failure;
     }
-    if (this.#failure) throw this.#fail(this.#failure);
+    if (this.#failure) throw this.fail(this.#failure);
     this.#watch.pause();
     if (this.#sending === "yes" && answer.status >= 400) this.#stopSending();
     const headMs = performance.now() - this.#begun;
@@ -287,59 +288,35 @@ class Exchange {
 
   // ---- the answer's body
 
-  #body(answer: ResponseHead): UpstreamResponse["body"] {
-    const { framing, keepAlive } = answer;
-    const connection = this.#connection!;
+  #body({ framing, keepAlive }: ResponseHead): RawBody | null {
+    this.#keepAlive = keepAlive;
     if (framing.kind === "none") {
-      this.#end(keepAlive);
+      this.finish();
       return null;
     }
-    if (framing.kind === "length") {
-      const whole = connection.takeWhole(framing.length);
-      if (whole) {
-        this.#end(keepAlive);
-        return whole;
-      }
+    try {
+      return new RawBody(this.#connection!, framing, this);
+    } catch (cause) {
+      throw this.fail(cause);
     }
-    const decoder = framing.kind === "chunked" ? new ChunkedDecoder() : null;
-    let first: Uint8Array<ArrayBuffer> | null = null;
-    if (decoder) {
-      try {
-        first = connection.takeChunked(decoder);
-      } catch (cause) {
-        throw this.#fail(cause);
-      }
-      if (decoder.done) {
-        this.#end(keepAlive);
-        return first;
-      }
-    }
-    const read = reading(connection, framing, decoder);
-    // A stream that reads only when asked: what is not yet wanted stays in the sockets.
-    return new ReadableStream<Uint8Array<ArrayBuffer>>({
-      pull: async (controller) => {
-        if (first && first.length > 0) {
-          controller.enqueue(first);
-          first = null;
-          return;
-        }
-        try {
-          if (this.#failure) throw this.#failure;
-          this.#setDeadline(this.#idleMs, "The server paused for too long in the middle of the body");
-          const { bytes, done } = await read();
-          this.#watch.pause();
-          if (this.#failure) throw this.#failure;
-          if (bytes) controller.enqueue(bytes);
-          if (done) {
-            this.#end(keepAlive);
-            controller.close();
-          }
-        } catch (cause) {
-          controller.error(this.#fail(cause));
-        }
-      },
-      cancel: () => this.#end(false),
-    }, { highWaterMark: 0 });
+  }
+
+  expect(): void {
+    if (this.#failure) throw this.#failure;
+    this.#setDeadline(this.#idleMs, "The server paused for too long in the middle of the body");
+  }
+
+  relax(): void {
+    this.#watch.pause();
+    if (this.#failure) throw this.#failure;
+  }
+
+  finish(): void {
+    this.#end(this.#keepAlive);
+  }
+
+  abandon(): void {
+    this.#end(false);
   }
 
   // ---- the end
@@ -359,7 +336,7 @@ class Exchange {
   }
 
   /** What to tell for an error of the connection; closes it. */
-  #fail(cause: unknown): UpstreamError {
+  fail(cause: unknown): UpstreamError {
     this.#failure ??= new UpstreamError(
       `The answer is broken: ${words(cause)}`,
       "broken",
@@ -404,25 +381,6 @@ async function dial(connect: Settings["connect"], to: { hostname: string; port: 
     throw cause;
   }
   return socket;
-}
-
-/** How the next part of a body is read; `done` comes with the last. */
-function reading(connection: Connection, framing: Framing, decoder: ChunkedDecoder | null) {
-  let left = framing.kind === "length" ? framing.length : Infinity;
-  return async (): Promise<{ bytes: Uint8Array<ArrayBuffer> | null; done: boolean }> => {
-    if (decoder) {
-      let bytes: Uint8Array<ArrayBuffer>;
-      do bytes = await connection.readChunked(decoder); while (bytes.length === 0 && !decoder.done);
-      return { bytes: bytes.length > 0 ? bytes : null, done: decoder.done };
-    }
-    const bytes = await connection.readSome(left < 65_536 ? left : undefined);
-    if (bytes === null) {
-      if (framing.kind === "close") return { bytes, done: true };
-      throw new Http1Error(`the connection ended ${left} bytes before the body did`);
-    }
-    left -= bytes.length;
-    return { bytes, done: left === 0 };
-  };
 }
 
 function words(cause: unknown): string {

@@ -4,6 +4,7 @@
  * entity tag. The viewer reads one unbroken stream, or one that errors; never a mixture, never a short one.
  */
 import { Attempt, outcomeOf } from "./attempt.ts";
+import type { BodySource } from "./body_source.ts";
 import type { ForwardContext, ForwardRequest, Upstream } from "./forward.ts";
 import { type HeaderLine, UpstreamError, type UpstreamResponse } from "./transport.ts";
 
@@ -35,88 +36,125 @@ export function resumptionOf({ status, headers, contentLength }: UpstreamRespons
   return { etag, ...range };
 }
 
+/** What a body must know to go on elsewhere. */
+export interface ResumableOptions {
+  /** Whose answer it is. */
+  attempt: Attempt;
+  /** The body's, where it is known. */
+  length: number | null;
+  request: ForwardRequest;
+  resumption: Resumption | null;
+  candidates: readonly Upstream[];
+  context: ForwardContext;
+}
+
 /**
- * The stream that the viewer reads. It reads a server only when the viewer asks, so the viewer's pauses are
+ * The body that the viewer reads. It reads a server only when the viewer asks, so the viewer's pauses are
  * never taken for the server's.
  */
-export function resumableBody(
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
-  { attempt, length, request, resumption, candidates, context }: {
-    /** Whose answer it is. */
-    attempt: Attempt;
-    /** The body's, where it is known. */
-    length: number | null;
-    request: ForwardRequest;
-    resumption: Resumption | null;
-    candidates: readonly Upstream[];
-    context: ForwardContext;
-  },
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  let reader = body.getReader();
-  const end = (resumption?.first ?? 0) + (length ?? Infinity);
-  let next = resumption?.first ?? 0;
-  let left = candidates.length * ROUNDS;
-  let queue: Upstream[] | null = null;
+export class ResumableBody implements BodySource {
+  readonly #options: ResumableOptions;
+  readonly #end: number;
+  #attempt: Attempt;
+  #source: BodySource;
+  /** Place of the next byte in the representation. */
+  #next: number;
+  /** How many servers may still be asked. */
+  #left: number;
+  #queue: Upstream[] | null = null;
+  #done = false;
+
+  constructor(source: BodySource, options: ResumableOptions) {
+    this.#options = options;
+    this.#source = source;
+    this.#attempt = options.attempt;
+    this.#next = options.resumption?.first ?? 0;
+    this.#end = this.#next + (options.length ?? Infinity);
+    this.#left = options.candidates.length * ROUNDS;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  get held(): number {
+    return this.#done ? 0 : this.#source.held;
+  }
+
+  take(into: Uint8Array<ArrayBuffer>): number {
+    if (this.#done) return 0;
+    const room = this.#end - this.#next;
+    const count = this.#source.take(room < into.length ? into.subarray(0, room) : into);
+    this.#attempt.received(count);
+    this.#next += count;
+    if (this.#next === this.#end || (this.#source.done && this.#end === Infinity)) this.#finish();
+    return count;
+  }
+
+  async read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
+    if (this.#done) return null;
+    const { length, resumption } = this.#options;
+    while (true) {
+      const asked = performance.now();
+      try {
+        const count = await this.#source.read(into);
+        this.#attempt.received(count ?? 0, performance.now() - asked);
+        this.#next += count ?? 0;
+        const over = count === null || this.#source.done;
+        if (this.#next > this.#end || (over && length !== null && this.#next < this.#end)) {
+          throw new UpstreamError("The body is not as long as it should be", "broken", false);
+        }
+        if (over || this.#next === this.#end) this.#finish();
+        return count;
+      } catch (cause) {
+        this.#attempt.received(0, performance.now() - asked);
+        this.#attempt.end(outcomeOf(cause));
+        const gone = cause instanceof UpstreamError && cause.kind === "aborted";
+        if (!resumption || gone || this.#done) throw cause;
+        await this.#resume(resumption, cause);
+      }
+    }
+  }
+
+  cancel(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#attempt.end("viewer-left");
+    this.#source.cancel();
+  }
+
+  #finish(): void {
+    this.#done = true;
+    this.#attempt.end("ok");
+    this.#source.cancel();
+  }
 
   /** Finds a server that goes on; throws the first failure where there is none. */
-  async function resume(plan: Resumption, cause: unknown): Promise<void> {
+  async #resume(plan: Resumption, cause: unknown): Promise<void> {
+    const { candidates, request, context } = this.#options;
     // Those after it in order of merit, then those before it, which failed once, and last the one that just failed.
-    queue ??= after(candidates, attempt.server);
+    const queue = this.#queue ??= after(candidates, this.#attempt.server);
     const tried = new Set<Upstream>();
-    while (left > 0 && queue.length > 0 && !request.signal.aborted) {
+    while (this.#left > 0 && queue.length > 0 && !request.signal.aborted && !this.#done) {
       const server: Upstream = queue.shift()!;
       if (tried.has(server)) break;
       tried.add(server);
-      left--;
-      const other = new Attempt(server, context);
-      const verdict = await fetchRest(other, request, plan, next);
-      if (verdict instanceof ReadableStream) {
-        attempt = other;
-        reader = verdict.getReader();
+      this.#left--;
+      const attempt = new Attempt(server, context);
+      const verdict = await fetchRest(attempt, request, plan, this.#next);
+      if (typeof verdict === "object") {
+        this.#attempt = attempt;
+        this.#source = verdict;
         queue.push(server);
-        return;
+        if (!this.#done) return;
+        attempt.end("viewer-left");
+        verdict.cancel();
+        break;
       }
       if (verdict === "failed") queue.push(server); // "different": it holds another version, and is not asked again.
     }
     throw cause;
   }
-
-  return new ReadableStream<Uint8Array<ArrayBuffer>>({
-    async pull(controller) {
-      while (true) {
-        const asked = performance.now();
-        try {
-          const { value, done } = await reader.read();
-          attempt.received(value?.length ?? 0, performance.now() - asked);
-          next += value?.length ?? 0;
-          if (next > end || (done && length !== null && next < end)) {
-            throw new UpstreamError("The body is not as long as it should be", "broken", false);
-          }
-          if (value) controller.enqueue(value);
-          if (done || next === end) {
-            attempt.end("ok");
-            controller.close();
-            reader.cancel().catch(() => {});
-          }
-          return;
-        } catch (cause) {
-          attempt.received(0, performance.now() - asked);
-          attempt.end(outcomeOf(cause));
-          const gone = cause instanceof UpstreamError && cause.kind === "aborted";
-          if (!resumption || gone) return controller.error(cause);
-          try {
-            await resume(resumption, cause);
-          } catch (error) {
-            return controller.error(error);
-          }
-        }
-      }
-    },
-    async cancel(reason) {
-      attempt.end("viewer-left");
-      await reader.cancel(reason);
-    },
-  }, { highWaterMark: 0 });
 }
 
 /** The rest from one server: its body, or why it cannot be had there. */
@@ -125,7 +163,7 @@ async function fetchRest(
   request: ForwardRequest,
   { etag, last, total }: Resumption,
   next: number,
-): Promise<ReadableStream<Uint8Array<ArrayBuffer>> | "failed" | "different"> {
+): Promise<BodySource | "failed" | "different"> {
   const headers: HeaderLine[] = [
     ...request.headers.filter(([name]) => !CONDITIONS.includes(name)),
     ["range", `bytes=${next}-${last}`],
@@ -141,10 +179,8 @@ async function fetchRest(
   const fits = response.status === 206 && field(response.headers, "etag") === etag && range !== null &&
     range.first === next && range.last === last && (total === null || range.total === null || range.total === total) &&
     (response.contentLength === null || response.contentLength === last - next + 1);
-  if (fits && response.body) {
-    return response.body instanceof ReadableStream ? response.body : new Response(response.body).body!;
-  }
-  if (response.body instanceof ReadableStream) response.body.cancel().catch(() => {});
+  if (fits && response.body) return response.body;
+  response.body?.cancel();
   const missing = response.status >= 400 && response.status !== 412 && response.status !== 416;
   attempt.end(response.status >= 500 ? "server-error" : "ok");
   return missing ? "failed" : "different";

@@ -3,6 +3,8 @@
  * (`raw_transport.ts`): it copies no header that it need not and pools its connections.
  */
 
+import type { BodySource } from "./body_source.ts";
+
 /** One header line; the name in lower case. */
 export type HeaderLine = [name: string, value: string];
 
@@ -14,18 +16,28 @@ export interface UpstreamRequest {
   method: string;
   /** Path and query, exactly as they go on the request line. */
   target: string;
-  /** Without Host, Connection, Content-Length and Transfer-Encoding: the transport sets those. */
+  /**
+   * Without Host, Connection, Content-Length and Transfer-Encoding: the transport sets those. An array that is
+   * frozen is checked and written out once, however often it is sent.
+   */
   headers: readonly HeaderLine[];
   /** Sent as it comes; null without one. */
   body: ReadableStream<Uint8Array> | null;
   /** Of the body, where known; else it is sent chunked. */
   bodyLength: number | null;
   /** Ends the request, and the answer's body, wherever it stands. */
-  signal: AbortSignal;
+  signal: StopSignal;
   /** How long the server may take from the end of the request to the head of its answer; the transport's default if left out. */
   headTimeoutMs?: number;
   /** How long the server may pause while a body goes either way; the transport's default if left out. */
   idleTimeoutMs?: number;
+}
+
+/** What is used of an `AbortSignal`. */
+export interface StopSignal {
+  readonly aborted: boolean;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
 }
 
 /** The answer's head, and its body as it comes. */
@@ -36,11 +48,8 @@ export interface UpstreamResponse {
   headers: HeaderLine[];
   /** From the Content-Length; null where there is none. */
   contentLength: number | null;
-  /**
-   * The body: whole where it came with the head and is small, else a stream that errors where the
-   * connection ends before the body does; null where there is none (HEAD, 204, 304).
-   */
-  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** Null where there is none (HEAD, 204, 304). One that is not done must be read to its end, or cancelled. */
+  body: BodySource | null;
   /** How long it took. */
   timing: UpstreamTiming;
 }

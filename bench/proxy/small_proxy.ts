@@ -2,6 +2,7 @@
  * The least proxy: `Deno.serve`, {@link forward}, one known server. What the transport can do, with no routing
  * before it. Started several times on one port by `run.ts`: `small_proxy.ts PORT ORIGIN`.
  */
+import { bodyInit } from "../../proxy/body_source.ts";
 import { forward } from "../../proxy/forward.ts";
 import { createRawTransport } from "../../proxy/raw_transport.ts";
 import { splitTarget } from "../../proto/mod.ts";
@@ -36,5 +37,5 @@ Deno.serve({ hostname: "127.0.0.1", port: Number(port), reusePort: true, onListe
     candidates,
     context,
   );
-  return new Response(answer.body, { status: answer.status, headers: answer.headers });
+  return new Response(bodyInit(answer.body), { status: answer.status, headers: answer.headers });
 });

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CdnError } from "../../proto/mod.ts";
+import { bodyInit } from "../../proxy/body_source.ts";
 import {
   forward,
   type ForwardContext,
@@ -61,7 +62,7 @@ async function bench(
 }
 
 async function textOf({ body }: Forwarded): Promise<string> {
-  return await new Response(body).text();
+  return await new Response(bodyInit(body)).text();
 }
 
 /** The origin of a server that is no more. */
@@ -151,6 +152,7 @@ Deno.test("what is passed on where nobody has it", () =>
     // A tombstone is an answer: the others are not asked.
     const tombstone = await ask([removed, good]);
     assertEquals([tombstone.status, tombstone.server.id, good.accepted], [404, "a", 0]);
+    await textOf(tombstone);
     const real5xx = await ask([gone, busy, faulty]);
     assertEquals([real5xx.status, real5xx.server.id, await textOf(real5xx)], [503, "b", "503"]);
     assertEquals(real5xx.failed.map(({ id }) => id), ["a", "c"]);
@@ -173,7 +175,8 @@ Deno.test("answers that nobody wants leave no connection open", () =>
     await using b = endless(500);
     await using c = endless(503);
     await using good = FakeServer.answering(OK);
-    assertEquals((await ask([a, b, c, good])).server.id, "d");
+    const answered = await ask([a, b, c, good]);
+    assertEquals([answered.server.id, await textOf(answered)], ["d", "ok"]);
     await until(() => a.open + b.open + c.open === 0, "the connections to be closed");
   }));
 
@@ -207,7 +210,7 @@ Deno.test("a method that changes something goes on only where no server saw it",
     await assertRejects(() => ask([deaf, good], { method: "DELETE" }), CdnError, "broken");
     await using faulty = answer(500);
     const passed = await ask([faulty, good], { method: "DELETE" });
-    assertEquals([passed.status, passed.server.id], [500, "a"]);
+    assertEquals([passed.status, passed.server.id, await textOf(passed)], [500, "a", "500"]);
     assertEquals(good.accepted, before);
   }));
 
@@ -276,7 +279,7 @@ function fileServer(
 }
 
 async function bytesOf({ body }: Forwarded): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(body).arrayBuffer());
+  return new Uint8Array(await new Response(bodyInit(body)).arrayBuffer());
 }
 
 function assertSame(actual: Uint8Array, expected: Uint8Array): void {
@@ -291,7 +294,7 @@ Deno.test("a server killed in the middle of 20 MiB: the next goes on, bit for bi
     const forwarded = await ask([a.server, b.server], { headers: [["accept", "image/*"], ["if-none-match", '"old"']] });
     const parts: Uint8Array<ArrayBuffer>[] = [];
     let read = 0;
-    for await (const part of forwarded.body as ReadableStream<Uint8Array<ArrayBuffer>>) {
+    for await (const part of bodyInit(forwarded.body) as ReadableStream<Uint8Array<ArrayBuffer>>) {
       if (read < 5e6 && read + part.length >= 5e6) a.server.kill();
       read += part.length;
       parts.push(part);
@@ -372,7 +375,7 @@ Deno.test("a viewer who goes away in the middle closes the connection", () =>
   bench(async ({ ask, seen }) => {
     await using a = fileServer();
     const forwarded = await ask([a.server]);
-    const reader = (forwarded.body as ReadableStream<Uint8Array>).getReader();
+    const reader = (bodyInit(forwarded.body) as ReadableStream<Uint8Array>).getReader();
     await reader.read();
     await reader.cancel();
     await until(() => a.server.open === 0);
@@ -386,7 +389,7 @@ Deno.test("a slow viewer is told from a slow server, and is no failure", async (
       await using a = fileServer({ bytes: whole.subarray(0, 300_000) });
       const { body } = await ask([a.server]);
       let read = 0;
-      for await (const part of body as ReadableStream<Uint8Array>) {
+      for await (const part of bodyInit(body) as ReadableStream<Uint8Array>) {
         read += part.length;
         if (read < 300_000) await pause();
       }
