@@ -7,7 +7,8 @@ import type { Guard, Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import type { Logger } from "../runtime/log.ts";
 import { MESSAGE_LIMIT, messageResponse } from "../runtime/message.ts";
-import { sha256, SignatureVerifier } from "../runtime/signature.ts";
+import { pageResponse } from "../runtime/page.ts";
+import { keyFingerprint, SignatureVerifier } from "../runtime/signature.ts";
 import type { Book } from "./book.ts";
 import { checkPreconditions, taggedResponse } from "./etag.ts";
 import { pricesPage } from "./page.ts";
@@ -54,7 +55,8 @@ const routes: [path: RegExp, methods: Record<string, Endpoint>][] = [
 
 /** Answers a request; what goes wrong is thrown as a `CdnError` (`runtime/listen.ts` makes it an answer). */
 export function createHandler(context: PricingContext): Handler {
-  const who = context.secrets.token === null ? "local" : `token:${fingerprint(context.secrets.token)}`;
+  const { token } = context.secrets;
+  const who = token === null ? "local" : `token:${keyFingerprint(new TextEncoder().encode(token))}`;
   return async (request, info) => {
     const { path, query } = splitTarget(request.url);
     for (const [pattern, methods] of routes) {
@@ -78,15 +80,7 @@ function showPrices({ book, guard }: PricingContext, { request }: Exchange): Res
   guard.requireTokenOrPeer(request);
   const wanted = accepts(request, "application/json", "application/protobuf", "text/html");
   if (wanted !== "text/html") return taggedResponse(request, wire.SheetListSchema, sheetList(book));
-  return new Response(request.method === "HEAD" ? null : pricesPage(book.list()), {
-    headers: {
-      "content-type": "text/html; charset=utf-8",
-      "cache-control": "private, no-cache",
-      "vary": "accept",
-      "x-content-type-options": "nosniff",
-      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    },
-  });
+  return pageResponse(request, pricesPage(book.list()), { cacheControl: "private, no-cache" });
 }
 
 function listSheets({ book, guard }: PricingContext, { request }: Exchange): Response {
@@ -231,9 +225,4 @@ function noSheet({ provider, region }: { provider: string; region: string }): Cd
 function notAllowed(method: string, methods: Record<string, Endpoint>): CdnError {
   const allow = Object.keys(methods).flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]).join(", ");
   return badRequest(`${method.slice(0, 20)} does nothing here; there is ${allow}`, { status: 405, headers: { allow } });
-}
-
-/** Names a token without telling it: the first 8 hexadecimal digits of its SHA-256. */
-function fingerprint(token: string): string {
-  return sha256(new TextEncoder().encode(token)).slice(0, 8);
 }

@@ -1,5 +1,6 @@
 /** The prices as a page for people. */
 import { wire } from "../proto/mod.ts";
+import { escapeHtml } from "../runtime/page.ts";
 import { confidenceText, moneyText, sizeText, unitText } from "./text.ts";
 
 /** All sheets as one table. A sheet of LOW confidence is shown as unverified, never as fact. */
@@ -42,30 +43,26 @@ const POOL: Record<number, string> = {
 
 function row(sheet: wire.Sheet): string {
   const cells = [
-    escape(sheet.provider),
-    escape(sheet.region),
+    escapeHtml(sheet.provider),
+    escapeHtml(sheet.region),
     sheet.freeBytes === 0n ? "none" : sizeText(sheet.freeBytes),
     sheet.tiers.map((tier) => tierText(sheet, tier)).join("<br>"),
     POOL[sheet.pool] ?? "",
-    sheet.serverNanoPerHour === 0n ? "unknown" : escape(moneyText(sheet.serverNanoPerHour, sheet.currency)),
+    sheet.serverNanoPerHour === 0n ? "unknown" : escapeHtml(moneyText(sheet.serverNanoPerHour, sheet.currency)),
     `<b class="${confidenceText(sheet)}">${confidenceText(sheet)}</b>`,
-    `${escape(sheet.source)}${sheet.asOf ? `, ${escape(sheet.asOf)}` : ""}<br><small>${
-      [sheet.note, writtenText(sheet)].filter(Boolean).map(escape).join("<br>")
+    `${escapeHtml(sheet.source)}${sheet.asOf ? `, ${escapeHtml(sheet.asOf)}` : ""}<br><small>${
+      [sheet.note, writtenText(sheet)].filter(Boolean).map(escapeHtml).join("<br>")
     }</small>`,
   ];
   return `<tr>${cells.map((cell) => `<td>${cell}`).join("")}</tr>`;
 }
 
 function tierText(sheet: wire.Sheet, { upToBytes, nanoPerUnit }: wire.Tier): string {
-  const price = `${escape(moneyText(nanoPerUnit, sheet.currency))}/${unitText(sheet)}`;
+  const price = `${escapeHtml(moneyText(nanoPerUnit, sheet.currency))}/${unitText(sheet)}`;
   return `<span class="num">${upToBytes === undefined ? "" : `to ${sizeText(upToBytes)}: `}${price}</span>`;
 }
 
 function writtenText(sheet: wire.Sheet): string {
   if (sheet.updatedMs <= 0n) return "";
   return `Written ${new Date(Number(sheet.updatedMs)).toISOString()} by ${sheet.updatedBy}`;
-}
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -242,7 +242,7 @@ function refused(why: string): CdnError {
   });
 }
 
-/** Names a key without telling it: the first 8 hexadecimal digits of its SHA-256, for logs. */
+/** Names a key or a token without telling it: the first 8 hexadecimal digits of its SHA-256, for logs. */
 export function keyFingerprint(key: Uint8Array): string {
   return encodeHex(createHash("sha256").update(key).digest().subarray(0, 4));
 }

@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { accepts } from "@std/http/negotiation";
 import { badRequest, type Manifest, manifestToWire, wire } from "../../proto/mod.ts";
 import { messageResponse } from "../../runtime/message.ts";
+import { pageResponse } from "../../runtime/page.ts";
 import type { Store } from "../store/store.ts";
 import { listingPage } from "./page.ts";
 
@@ -47,17 +48,7 @@ export function listResponse(request: Request, { objects, next }: ObjectPage): R
 export function indexResponse(request: Request, page: ObjectPage, serverId: string): Response {
   const type = accepts(request, "application/json", "application/protobuf", "text/html");
   if (type !== "text/html") return listResponse(request, page);
-  return new Response(request.method === "HEAD" ? null : listingPage(page, serverId), {
-    headers: {
-      "content-type": "text/html; charset=utf-8",
-      "cache-control": "no-store",
-      "vary": "accept",
-      "x-content-type-options": "nosniff",
-      // Nothing on the page comes from elsewhere, and nothing in a name can become a script.
-      "content-security-policy":
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    },
-  });
+  return pageResponse(request, listingPage(page, serverId));
 }
 
 function pathText(query: URLSearchParams, name: string): string {

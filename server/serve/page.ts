@@ -1,6 +1,7 @@
 /** The listing as a page for people: one table, no script, light or dark as the viewer likes it. */
 import { format } from "@std/fmt/bytes";
 import { encodePath, type Manifest } from "../../proto/mod.ts";
+import { escapeHtml } from "../../runtime/page.ts";
 import { type ObjectPage, PAGE } from "./listing.ts";
 
 const STYLE = `
@@ -33,24 +34,24 @@ export function listingPage(page: ObjectPage, serverId: string): string {
   const { after, objects, next, prefix } = page;
   const title = prefix ? `Objects below ${prefix}` : "Objects";
   const links = [
-    after && `<a href="${escape(href(page, ""))}" rel="start">First page</a>`,
-    next && `<a href="${escape(href(page, next))}" rel="next">Next page</a>`,
+    after && `<a href="${escapeHtml(href(page, ""))}" rel="start">First page</a>`,
+    next && `<a href="${escapeHtml(href(page, next))}" rel="next">Next page</a>`,
   ].filter(Boolean).join("\n");
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(title)} · ${escape(serverId)}</title>
+<title>${escapeHtml(title)} · ${escapeHtml(serverId)}</title>
 <style>${STYLE}</style>
 </head>
 <body>
 <main>
-<h1>${escape(title)}</h1>
-<p>on server <strong>${escape(serverId)}</strong></p>
+<h1>${escapeHtml(title)}</h1>
+<p>on server <strong>${escapeHtml(serverId)}</strong></p>
 <form role="search" action="/" method="get">
 <label for="prefix">Path begins with</label>
-<input id="prefix" name="prefix" value="${escape(prefix)}" placeholder="/" autocomplete="off" spellcheck="false">
+<input id="prefix" name="prefix" value="${escapeHtml(prefix)}" placeholder="/" autocomplete="off" spellcheck="false">
 <button>Show</button>
 </form>
 ${objects.length ? table(objects) : `<p>${after ? "Nothing further." : "Nothing here yet."}</p>`}
@@ -64,9 +65,9 @@ ${links ? `<nav aria-label="Pages">\n${links}\n</nav>` : ""}
 function table(objects: readonly Manifest[]): string {
   const rows = objects.map(({ path, size, mediaType, modifiedMs, version }) => {
     const at = new Date(modifiedMs > 0 ? modifiedMs : version.wallMs).toISOString();
-    return `<tr><td><a href="${escape(encodePath(path))}">${escape(path)}</a></td>` +
+    return `<tr><td><a href="${escapeHtml(encodePath(path))}">${escapeHtml(path)}</a></td>` +
       `<td class="size" title="${size} bytes">${format(size, { binary: true }).replace("kiB", "KiB")}</td>` +
-      `<td>${escape(mediaType.split(";", 1)[0]!)}</td>` +
+      `<td>${escapeHtml(mediaType.split(";", 1)[0]!)}</td>` +
       `<td><time datetime="${at}">${at.slice(0, 16).replace("T", " ")}</time></td></tr>`;
   });
   return `<div class="scroll" tabindex="0" role="region" aria-label="List of objects">
@@ -87,10 +88,4 @@ function href({ prefix, limit }: ObjectPage, after: string): string {
     ...(limit !== PAGE && { limit: String(limit) }),
   }).toString();
   return query ? `/?${query}` : "/";
-}
-
-const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }
