@@ -76,9 +76,12 @@ export class Attempt {
   }
 }
 
-/** What to report for an error of the transport. */
+/**
+ * What to report for an error of the transport. Any other error is the request's fault or ours, and counts against no
+ * server: a viewer could else take servers off for everybody.
+ */
 export function outcomeOf(cause: unknown): Observation["outcome"] {
-  if (!(cause instanceof UpstreamError)) return "broken";
+  if (!(cause instanceof UpstreamError)) return "viewer-left";
   return ({ connect: "connect-failed", timeout: "timeout", broken: "broken", aborted: "viewer-left" } as const)[
     cause.kind
   ];

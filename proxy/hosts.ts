@@ -55,9 +55,9 @@ export function admit(method: string, target: Target, hosts: Hosts): Admitted {
 function isOurs({ scheme, authority }: Target, { names, servers, port }: Hosts): boolean {
   const host = hostOf(authority).replace(/\.$/, "");
   if (host === "") return false;
+  if (!/^(:\d{0,5})?$/.test(authority.slice(hostOf(authority).length))) return false;
   if (names.has(host)) return true;
   const portText = authority.slice(hostOf(authority).length + 1);
-  if (!/^\d{0,5}$/.test(portText)) return false;
   const wanted = portText === "" ? (scheme === "https" ? 443 : 80) : Number(portText);
   return servers.has(`${host}:${wanted}`) || (wanted === port && (isLoopback(host) || isAddress(host)));
 }

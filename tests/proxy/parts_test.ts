@@ -43,6 +43,8 @@ Deno.test("hosts: who is answered, and where a request goes", () => {
     ["http://localhost.evil.example:8000/x", 403],
     ["http://cdn.example.com.evil.example/x", 403],
     ["http://127.0.0.1:8000@evil.example/x", 403],
+    ["http://cdn.example.com:x@evil.example/x", 403],
+    ["http://cdn.example.com:999999/x", 403],
     ["http://evil.example@127.0.0.1:8000/x", 403],
     ["http:///x", 403],
     ["/x", 403],

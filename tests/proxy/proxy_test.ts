@@ -216,6 +216,21 @@ Deno.test("bad paths are refused at the door, and the root is passed on", async 
   assertEquals(a.seen, ["GET /?after=b"]);
 });
 
+Deno.test("UTF-8 that a client left unescaped reaches the server, and takes no server off", async () => {
+  await using a = fakeServer("a");
+  await using proxy = await testProxy([a]);
+  await measured(proxy, 1);
+  const target = "/\u65e5\u672c/caf\u00e9.jpg?q=\u00fc\u65e5"; // goes out as UTF-8
+  for (let times = 0; times < 3; times++) {
+    const text = `GET ${target} HTTP/1.1\r\nHost: 127.0.0.1:${proxy.port}\r\nConnection: close\r\n\r\n`;
+    assertMatch(await raw(proxy.port, text), /^HTTP\/1.1 200 /);
+  }
+  assertEquals(new Set(a.seen), new Set(["GET /%E6%97%A5%E6%9C%AC/caf%C3%A9.jpg?q=%C3%BC%E6%97%A5"]));
+  const { size, sizeFrom, candidates } = await explained(proxy.url, "path=/\u65e5\u672c/caf\u00e9.jpg");
+  assertEquals([size, sizeFrom], [1000, "known"]);
+  assertEquals(candidates.map(({ excluded }) => excluded), [""]);
+});
+
 Deno.test("a request that has been here is a loop", async () => {
   await using a = fakeServer("a");
   await using proxy = await testProxy([a], { id: "me" });
