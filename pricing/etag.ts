@@ -5,8 +5,8 @@
  * the sheet's revision with the encoding's name behind it. A write takes either.
  */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { ifMatch, ifNoneMatch } from "@std/http/etag";
 import { badRequest, codecForAnswer, type Encoding, protobufCodec } from "../proto/mod.ts";
+import { matches, matchesWeakly } from "../runtime/entity_tags.ts";
 import { messageResponse } from "../runtime/message.ts";
 import { sha256 } from "../runtime/signature.ts";
 
@@ -28,7 +28,7 @@ export function taggedResponse<Desc extends DescMessage>(
   // Kept by the client alone, and asked about each time: a price counts from the moment that it is written.
   const headers = { etag, "cache-control": "private, no-cache" };
   const reading = request.method === "GET" || request.method === "HEAD";
-  if (reading && !ifNoneMatch(request.headers.get("if-none-match"), etag)) {
+  if (reading && matchesWeakly(request.headers.get("if-none-match"), etag)) {
     return new Response(null, { status: 304, headers: { ...headers, vary: "accept" } });
   }
   return messageResponse(request, schema, message, { status, headers });
@@ -45,7 +45,7 @@ export function checkPreconditions<Desc extends DescMessage>(
 ): void {
   const tags = current ? ENCODINGS.map((encoding) => tag(revision(schema, current), encoding)) : [undefined];
   const must = headers.get("if-match");
-  if (must !== null && !tags.some((etag) => ifMatch(must, etag))) {
+  if (must !== null && !tags.some((etag) => matches(must, etag))) {
     throw badRequest(
       current
         ? "The sheet was changed since you read it (If-Match): read it again, then decide"
@@ -54,7 +54,7 @@ export function checkPreconditions<Desc extends DescMessage>(
     );
   }
   const mustNot = headers.get("if-none-match");
-  if (mustNot !== null && !tags.every((etag) => ifNoneMatch(mustNot, etag))) {
+  if (mustNot !== null && tags.some((etag) => matchesWeakly(mustNot, etag))) {
     throw badRequest("There is such a sheet already (If-None-Match)", { status: 412 });
   }
 }

@@ -6,8 +6,8 @@
  * may be replaced by one with an older date, so a date alone does not order versions. An object counts as
  * unchanged since a date where the date is its very Last-Modified, or is not before its write.
  */
-import { ifMatch, ifNoneMatch } from "@std/http/etag";
 import { formatEntityTag, type Manifest } from "../../proto/mod.ts";
+import { matches, matchesWeakly } from "../../runtime/entity_tags.ts";
 import { parseHttpDate } from "./http_date.ts";
 import { memo } from "./memo.ts";
 
@@ -39,14 +39,14 @@ export function checkPreconditions(method: string, headers: Headers, current: Va
   const reading = method === "GET" || method === "HEAD";
   const match = headers.get("if-match");
   if (match !== null) {
-    if (!current || !ifMatch(match, current.etag)) return "failed";
+    if (!current || !matches(match, current.etag)) return "failed";
   } else {
     const since = dateOf(headers, "if-unmodified-since");
     if (since !== null && (!current || !unchangedSince(current, since))) return "failed";
   }
   const noneMatch = headers.get("if-none-match");
   if (noneMatch !== null) {
-    if (current && !ifNoneMatch(noneMatch, current.etag)) return reading ? "not-modified" : "failed";
+    if (current && matchesWeakly(noneMatch, current.etag)) return reading ? "not-modified" : "failed";
   } else if (reading) {
     const since = dateOf(headers, "if-modified-since");
     if (since !== null && current && unchangedSince(current, since)) return "not-modified";
