@@ -20,12 +20,13 @@ export const identifier: Rule<string> = matching(
   /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
   '1 to 64 letters, digits, ".", "-" or "_", the first a letter or digit',
 );
+/** What may stand in a Content-Type field: space and tab, and visible ASCII in quotes (RFC 9110 §5.6, §8.3.1). */
 const mediaType: Rule<string> = matching(
-  /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(\s*;\s*[\w!#$&^.+-]+=("[^"\\\r\n]*"|[\w!#$&^.+-]+))*$/,
+  /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+([ \t]*;[ \t]*[\w!#$&^.+-]+=("[\t\x20\x21\x23-\x5b\x5d-\x7e]*"|[\w!#$&^.+-]+))*$/,
   'a media type such as "image/jpeg"',
 );
 const serverUrl: Rule<string> = (value) =>
-  /^https?:\/\/[^/?#@\s]+$/.test(value) && URL.canParse(value)
+  value.length <= 512 && /^https?:\/\/[^/\\?#@\s]+$/.test(value) && URL.canParse(value)
     ? null
     : 'must be like "http://host:port", without a path';
 

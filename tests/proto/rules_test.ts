@@ -46,6 +46,11 @@ Deno.test("manifests: what is right passes, and each wrong field is named", () =
     [{ modifiedMs: -1n }, ["modifiedMs"]],
     [{ mediaType: "text/html\r\nX: y" }, ["mediaType"]],
     [{ mediaType: "text" }, ["mediaType"]],
+    // What no field may hold: the object could be stored, and every answer with it would be a 500.
+    ...['text/plain; a="\u65e5"', 'text/plain; a="\u0000"', "text/plain;\n a=b", "text/plain;\u2028a=b"].map(
+      (mediaType): [Record<string, unknown>, string[]] => [{ mediaType }, ["mediaType"]],
+    ),
+    [{ mediaType: 'multipart/form-data; \t boundary="a b;c"' }, []],
     [{ mediaType: "text/plain; charset=utf-8" }, []],
     [{ name: "a\nb" }, ["name"]],
     [{ name: "n".repeat(513) }, ["name"]],
