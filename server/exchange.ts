@@ -54,6 +54,14 @@ class Exchange {
 const OBJECT_METHODS = "GET, HEAD, PUT, DELETE, OPTIONS";
 const INDEX_METHODS = "GET, HEAD, OPTIONS";
 
+/** A Map, because a method may be any word: `constructor` is one, and every object has that. */
+const ofMethod = new Map<string, "lookup" | "receive" | "remove">([
+  ["GET", "lookup"],
+  ["HEAD", "lookup"],
+  ["PUT", "receive"],
+  ["DELETE", "remove"],
+]);
+
 const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promise<Step>> = {
   route(exchange) {
     const { request: { method }, target: { path } } = exchange;
@@ -65,7 +73,7 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
       if (method === "GET" || method === "HEAD") return "index";
       throw methodNotAllowed(method, INDEX_METHODS);
     }
-    const next = ({ GET: "lookup", HEAD: "lookup", PUT: "receive", DELETE: "remove" } as const)[method];
+    const next = ofMethod.get(method);
     if (!next) throw methodNotAllowed(method, OBJECT_METHODS);
     if (next !== "lookup") exchange.parts.guard.requireToken(exchange.request);
     exchange.path = decodePath(path);

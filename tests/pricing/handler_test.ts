@@ -261,6 +261,9 @@ Deno.test("other methods get 405 with what there is, other paths 404, HEAD no bo
   const post = await pricing.ask("/-/v1/prices", { method: "POST" });
   assertEquals([post.status, post.headers.get("allow")], [405, "GET, HEAD"]);
   assertEquals((await pricing.ask(PATH, { method: "PATCH" })).headers.get("allow"), "GET, HEAD, PUT, DELETE");
+  for (const method of ["constructor", "toString", "hasOwnProperty"]) { // words that every object knows
+    assertEquals((await pricing.ask("/-/v1/prices", { method })).status, 405, method);
+  }
   for (const path of ["/photo.jpg", "/-/v1/objects", "/-/v1/prices/aws", "/-/v1/prices/aws/us-east-1/x"]) {
     assertEquals((await pricing.ask(path)).status, 404, path);
   }

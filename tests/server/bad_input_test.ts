@@ -57,6 +57,16 @@ Deno.test("paths that hide something are refused, as they were sent and not as t
   assertEquals(list.objects, []);
 });
 
+Deno.test("a method may be any word, also one that every object knows: 405", async () => {
+  await using server = await startTestServer({ store: memoryStore() });
+  for (const method of ["constructor", "toString", "__proto__", "hasOwnProperty", "get", "PROPFIND"]) {
+    for (const target of ["/", "/x", "/-/v1/servers"]) {
+      const answer = await rawRequest(server.port, request(method, target, ["connection: close"]));
+      assertEquals(answer.status, 405, `${method} ${target}`);
+    }
+  }
+});
+
 Deno.test("names that only look odd are names", async () => {
   await using server = await startTestServer({ store: memoryStore() });
   const body = new Uint8Array([1]);
