@@ -5,6 +5,7 @@ import { noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
 import { Brain } from "./brain.ts";
+import { Core } from "./core.ts";
 import { createHandler } from "./handler.ts";
 import { createRawTransport } from "./raw_transport.ts";
 import { type ProxySettings, proxySettings } from "./settings.ts";
@@ -36,7 +37,9 @@ export interface ProxyOptions {
 
 /** A proxy that has its parts, but does not listen. */
 export interface Proxy {
-  /** Answers a request. */
+  /** What every door leads to. */
+  core: Core;
+  /** Answers a request that came by `Deno.serve`. */
   handler: Handler;
   /** Begins to learn and measure. `port` is the one that it is reached at. */
   start(port: number): void;
@@ -64,9 +67,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const brain = createBrain({ ...options, id }, settings);
   const transport = openTransport();
   let port = 0;
-  const handler = createHandler({
+  const core = new Core({
     settings,
-    secrets,
     view: () => brain.view(),
     observe: (observation) => brain.observe(observation),
     sizes: new SizeMemory({ assumedBytes: settings.assumedBytes }),
@@ -77,7 +79,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     now,
   });
   return {
-    handler,
+    core,
+    handler: createHandler(core, secrets),
     start(at) {
       port = at;
       brain.start();

@@ -31,16 +31,35 @@ export interface Hop {
   dropOrigin: boolean;
 }
 
+/** A request's fields, as far as they concern others than its connection. */
+export interface PassedOn {
+  /** As they go on to a server; frozen, so that they are written out once. */
+  lines: readonly HeaderLine[];
+  /** The Via and Range fields as they came; null where there is none. */
+  via: string | null;
+  range: string | null;
+}
+
+/** What of a request's fields goes on; `lines` has each name once. */
+export function passOn(lines: readonly HeaderLine[], hop: Hop): PassedOn {
+  const field = (wanted: string) => lines.find(([name]) => name === wanted)?.[1] ?? null;
+  return { lines: Object.freeze(requestFields(lines, hop)), via: field("via"), range: field("range") };
+}
+
 /** The fields of a request as they go on to a server. */
-export function requestFields(headers: Headers, { client, host, scheme, pseudonym, dropOrigin }: Hop): HeaderLine[] {
-  const connection = headers.get("connection");
-  const named = connection === null ? null : new Set(connection.toLowerCase().split(",").map((name) => name.trim()));
+export function requestFields(
+  headers: Iterable<readonly [name: string, value: string]>,
+  { client, host, scheme, pseudonym, dropOrigin }: Hop,
+): HeaderLine[] {
+  const received = [...headers];
+  const connection = received.find(([name]) => name === "connection")?.[1];
+  const named = connection && new Set(connection.toLowerCase().split(",").map((name) => name.trim()));
   const lines: HeaderLine[] = [];
   let via = "";
   let forwarded = "";
   let forwardedFor = "";
-  for (const [name, value] of headers) {
-    if (STOPS_HERE.has(name) || named?.has(name) || (dropOrigin && name === "origin")) continue;
+  for (const [name, value] of received) {
+    if (STOPS_HERE.has(name) || (named && named.has(name)) || (dropOrigin && name === "origin")) continue;
     if (name === "via") via = `${value}, `;
     else if (name === "forwarded") forwarded = `${value}, `;
     else if (name === "x-forwarded-for") forwardedFor = `${value}, `;

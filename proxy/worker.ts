@@ -5,6 +5,7 @@
 import { listen, type Listening } from "../runtime/listen.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Observation } from "./forward.ts";
+import { Core } from "./core.ts";
 import { createHandler } from "./handler.ts";
 import type { FromWorker, LearntSizes, ToWorker } from "./messages.ts";
 import { preciseNow } from "./create.ts";
@@ -67,9 +68,8 @@ function cloneable(fields: Record<string, unknown>): Record<string, unknown> {
 
 function start({ address, settings, secrets, pseudonym }: Extract<ToWorker, { kind: "start" }>): void {
   sizes = new SizeMemory({ assumedBytes: settings.assumedBytes });
-  const handler = createHandler({
+  const core = new Core({
     settings,
-    secrets,
     view: () => view,
     observe(observation) {
       observations.push(observation);
@@ -87,7 +87,7 @@ function start({ address, settings, secrets, pseudonym }: Extract<ToWorker, { ki
     now: preciseNow,
   });
   try {
-    listening = listen(address, handler, { log, token: secrets.token, reusePort: true });
+    listening = listen(address, createHandler(core, secrets), { log, token: secrets.token, reusePort: true });
     scope.postMessage({ kind: "listening", port: listening.port });
   } catch (error) {
     scope.postMessage({ kind: "failed", message: (error as Error).message });
