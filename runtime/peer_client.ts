@@ -70,7 +70,9 @@ export class PeerClient {
         redirect: "error",
       });
     } catch (cause) {
-      throw new CdnError(`Cannot reach ${url}: ${words(cause)}`, { source, status: 502, retry: true, cause });
+      // What Deno does not let us do, it will not let us do the next time either.
+      const retry = !(cause instanceof Deno.errors.NotCapable);
+      throw new CdnError(`Cannot reach ${url}: ${words(cause)}`, { source, status: 502, retry, cause });
     } finally {
       clearTimeout(timer);
     }
