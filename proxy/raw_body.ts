@@ -63,9 +63,10 @@ export class RawBody implements BodySource {
   async read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
     try {
       if (this.#done) return null;
-      this.#owner.expect();
       const here = this.take(into);
       if (here > 0) return here;
+      // Only now: else the deadline would stand while the reader rests, and his pause would count as the server's.
+      this.#owner.expect();
       if (this.#decoder) return await this.#readChunked(into, this.#decoder);
       const count = await this.#connection.read(this.#left < into.length ? into.subarray(0, this.#left) : into);
       this.#owner.relax();

@@ -99,11 +99,13 @@ export class ResumableBody implements BodySource {
       try {
         const count = await this.#source.read(into);
         this.#attempt.received(count ?? 0, performance.now() - asked);
-        this.#next += count ?? 0;
+        const next = this.#next + (count ?? 0);
         const over = count === null || this.#source.done;
-        if (this.#next > this.#end || (over && length !== null && this.#next < this.#end)) {
+        if (next > this.#end || (over && length !== null && next < this.#end)) {
+          // What was read now is not handed out: the rest begins before it.
           throw new UpstreamError("The body is not as long as it should be", "broken", false);
         }
+        this.#next = next;
         if (over || this.#next === this.#end) this.#finish();
         return count;
       } catch (cause) {

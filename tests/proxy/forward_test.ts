@@ -360,6 +360,24 @@ Deno.test("an answer that is not the rest is never mixed in", async (t) => {
   }
 });
 
+Deno.test("a rest that is shorter than promised loses no byte", () =>
+  bench(async ({ ask }) => {
+    const small = whole.subarray(0, 300_000);
+    await using a = fileServer({ bytes: small, stopAfter: 100_000 });
+    await using b = new FakeServer(async (peer) => {
+      const first = Number(/^range: bytes=(\d+)-/m.exec((await peer.head())!)![1]);
+      await peer.send(
+        `HTTP/1.1 206 Partial Content\r\nETag: ${TAG}\r\nTransfer-Encoding: chunked\r\n` +
+          `Content-Range: bytes ${first}-299999/300000\r\n\r\n`,
+      );
+      const size = new TextEncoder().encode("1388\r\n");
+      const end = new TextEncoder().encode("\r\n0\r\n\r\n"); // with the last bytes in one part
+      await peer.send(new Uint8Array([...size, ...small.subarray(first, first + 5000), ...end]));
+    });
+    await using c = fileServer({ bytes: small });
+    assertSame(await bytesOf(await ask([a.server, b, c.server])), small);
+  }));
+
 Deno.test("a range goes on where it stood", () =>
   bench(async ({ ask, seen }) => {
     await using a = fileServer({ stopAfter: 100_000 });

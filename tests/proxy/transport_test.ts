@@ -440,6 +440,22 @@ Deno.test("timeouts tell what was late, and close the connection", async (t) => 
       }
       assertEquals(read, 200_000);
     }));
+  await t.step("nor where he takes in small parts what has come already", () =>
+    using_(async (transport) => {
+      await using server = FakeServer.answering(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        `2710\r\n${"a".repeat(10_000)}\r\n`,
+        "0\r\n\r\n",
+      );
+      const { body } = await transport.send(request(server.url, { idleTimeoutMs: 300 }));
+      const into = new Uint8Array(1000);
+      let read = 0;
+      for (let count = await body!.read(into); count !== null; count = await body!.read(into)) {
+        read += count;
+        if (read === 2000) await new Promise((resolve) => setTimeout(resolve, 900));
+      }
+      assertEquals(read, 10_000);
+    }));
 });
 
 Deno.test("whoever goes away takes the connection along: 200 times, at every stage", () =>
