@@ -33,6 +33,8 @@ export function createHandler(core: Core, secrets: Secrets): Handler {
         return marked(answerOwn(request, target, own), core.marks(begun));
       }
       const writes = WRITES.has(method);
+      // The listing too: a server without a token shows it to local callers, and to it we are one, whoever asks us.
+      const guarded = writes || (target.path === "/" && secrets.token !== null);
       return response(
         await core.forward({
           method,
@@ -49,7 +51,7 @@ export function createHandler(core: Core, secrets: Secrets): Handler {
           // Not `request.signal`, which costs a third of small requests and fires on success too. That a viewer went
           // away shows in the body: the request's breaks off, the answer's is cancelled.
           signal: NEVER,
-          ...(writes ? { permit: () => guard.requireToken(request) } : {}),
+          ...(guarded ? { permit: () => guard.requireToken(request) } : {}),
         }),
       );
     } catch (error) {
