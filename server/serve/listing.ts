@@ -20,9 +20,14 @@ export interface ObjectPage {
 /** Objects of a page unless the query says otherwise, and the most that it may ask for. */
 export const PAGE = 100;
 const MOST = 1000;
+/** Objects read from the store at once. */
+const STEP = 100;
+/** A page ends where its objects' text passes this many characters: each may carry 64 pairs of 1024. */
+const PAGE_TEXT = 1 << 20;
 
 /**
- * Reads `?prefix=&after=&limit=` and lists.
+ * Reads `?prefix=&after=&limit=` and lists. A page of objects with much metadata is shorter than its limit, so that
+ * no page takes much memory; `next` tells that there is more.
  * @throws {CdnError} 400 for a limit or a prefix that cannot be.
  */
 export async function listObjects(store: Store, query: URLSearchParams): Promise<ObjectPage> {
@@ -33,8 +38,17 @@ export async function listObjects(store: Store, query: URLSearchParams): Promise
   }
   const prefix = pathText(query, "prefix");
   const after = pathText(query, "after");
-  const { entries, more } = await store.list({ by: "path", prefix, after, limit });
-  const objects = entries.map(({ manifest }) => manifest);
+  const objects: Manifest[] = [];
+  let more = true;
+  for (let text = 0; more && objects.length < limit && text < PAGE_TEXT;) {
+    const from = objects.at(-1)?.path ?? after;
+    const step = await store.list({ by: "path", prefix, after: from, limit: Math.min(STEP, limit - objects.length) });
+    for (const { manifest } of step.entries) {
+      objects.push(manifest);
+      text += textOf(manifest);
+    }
+    more = step.more;
+  }
   return { prefix, after, limit, objects, next: more ? objects.at(-1)!.path : "" };
 }
 
@@ -49,6 +63,13 @@ export function indexResponse(request: Request, page: ObjectPage, serverId: stri
   const type = accepts(request, "application/json", "application/protobuf", "text/html");
   if (type !== "text/html") return listResponse(request, page);
   return pageResponse(request, listingPage(page, serverId));
+}
+
+/** About how long an object's text is. */
+function textOf({ path, name, meta }: Manifest): number {
+  let length = path.length + name.length;
+  for (const key in meta) length += key.length + meta[key]!.length;
+  return length;
 }
 
 function pathText(query: URLSearchParams, name: string): string {

@@ -85,3 +85,26 @@ Deno.test("pages of the page link to each other", async () => {
   }
   assertEquals(seen, ["/p/1", "/p/2", "/p/3"]);
 });
+
+Deno.test("a page of objects with much metadata is shorter than its limit, and the next ones have the rest", async () => {
+  const store = memoryStore();
+  const { sha256, size } = await store.stage((async function* () {})());
+  const meta = Object.fromEntries(Array.from({ length: 64 }, (_, at) => [`key-${at}`, "x".repeat(1024)]));
+  const paths = Array.from({ length: 250 }, (_, at) => `/${String(at).padStart(3, "0")}`);
+  for (const path of paths) {
+    const version = { wallMs: 1, counter: 0, server: "a" };
+    await store.put({ path, version, deleted: false, sha256, size, mediaType: "", name: "", modifiedMs: 0, meta });
+  }
+  await using server = await startTestServer({ store });
+  const seen: string[] = [];
+  let after = "";
+  do {
+    const response = await server.fetch(`/-/v1/objects?${new URLSearchParams({ limit: "1000", after })}`);
+    const text = await response.text();
+    assert(text.length < 8 << 20, `a page of ${text.length} bytes`);
+    const page = JSON.parse(text);
+    seen.push(...page.objects.map(({ path }: { path: string }) => path));
+    after = page.next;
+  } while (after);
+  assertEquals(seen, paths);
+});
