@@ -71,20 +71,19 @@ export async function readAll(
     source.body?.cancel().catch(() => {});
     throw tooLarge(limit);
   }
-  const parts: Uint8Array<ArrayBuffer>[] = [];
+  // Into one piece at once where its length is known: of a big message, no second copy is in memory.
+  let whole = new Uint8Array(announced ?? 0);
   let total = 0;
   for await (const part of readChunks(source.body, { limit, idleMs })) {
-    parts.push(part);
+    if (total + part.byteLength > whole.byteLength) {
+      const larger = new Uint8Array(Math.min(limit, Math.max(total + part.byteLength, 2 * whole.byteLength)));
+      larger.set(whole.subarray(0, total));
+      whole = larger;
+    }
+    whole.set(part, total);
     total += part.byteLength;
   }
-  if (parts.length === 1) return parts[0]!;
-  const whole = new Uint8Array(total);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.byteLength;
-  }
-  return whole;
+  return whole.subarray(0, total);
 }
 
 async function readWithin(reader: ReadableStreamDefaultReader<Uint8Array>, idleMs: number) {
