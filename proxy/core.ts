@@ -167,6 +167,8 @@ export class Core {
   }
 
   #answer({ status, headers, body, server, failed, connectMs, headMs }: Forwarded, view: View, decideMs: number) {
+    // Ours alone to say: with a server's own line beside it, the two would be read as one dictionary.
+    if (headers.some(isRoute)) headers = headers.filter((line) => !isRoute(line));
     headers.push(
       ["via", "1.1 metacdn"],
       ["server-timing", timingField({ decide: decideMs, connect: connectMs, head: headMs })],
@@ -223,4 +225,8 @@ function remembered<T>(compute: (view: View) => T): (view: View) => T {
     if (view !== of) [of, value] = [view, compute(view)];
     return value;
   };
+}
+
+function isRoute([name]: HeaderLine): boolean {
+  return name === "metacdn-route";
 }

@@ -155,6 +155,16 @@ Deno.test("answers in the place of servers that fail say their route, and who fa
   routeOf(late, "a server that says nothing");
 
   await ready();
+  const lie = 'metacdn-route: server="z", failed=("b")\r\n';
+  does = (peer) => peer.send(`HTTP/1.1 200 OK\r\n${lie}connection: close\r\ncontent-length: 2\r\n\r\nok`);
+  const text = await raw(
+    proxy.port,
+    `GET /lie HTTP/1.1\r\nHost: 127.0.0.1:${proxy.port}\r\nConnection: close\r\n\r\n`,
+  );
+  assertEquals(text.match(/^metacdn-route: .*$/gmi)?.length, 1, text);
+  assertEquals(routeOf(headOf(text), "a server that says a route").get("server")?.[0], "a");
+
+  await ready();
   does = (peer) => peer.send("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx");
   const garbled = await ask(proxy.port, "GET /garbled");
   assertEquals(garbled.status, 502);
