@@ -73,14 +73,17 @@ function body({ id, bytesPerSecond }: FakeServer, size: number, head = false): R
   if (head) return new Response(null, { headers });
   if (bytesPerSecond === Infinity) return new Response(new Uint8Array(size), { headers });
   let left = size;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   return new Response(
     new ReadableStream({
       async pull(controller) {
         const some = Math.min(left, Math.max(1, Math.round(bytesPerSecond / 50)));
-        await new Promise((resolve) => setTimeout(resolve, 1000 * some / bytesPerSecond));
+        await new Promise((resolve) => timer = setTimeout(resolve, 1000 * some / bytesPerSecond));
         controller.enqueue(new Uint8Array(some));
         if ((left -= some) === 0) controller.close();
       },
+      // Whoever goes away in the middle leaves no timer behind.
+      cancel: () => clearTimeout(timer),
     }),
     { headers },
   );
