@@ -1,8 +1,9 @@
 /** A proxy that listens: alone in this isolate, or with several workers on one port. */
 import { noSecrets } from "../runtime/guard.ts";
-import { formatAddress, listen, type ListenAddress, type Listening, requireSafeAddress } from "../runtime/listen.ts";
+import { formatAddress, type ListenAddress, type Listening, requireSafeAddress } from "../runtime/listen.ts";
 import { silentLogger } from "../runtime/log.ts";
 import { createBrain, createProxy, newProxyId, type ProxyOptions } from "./create.ts";
+import { openDoor } from "./door.ts";
 import { proxySettings } from "./settings.ts";
 import type { View } from "./view.ts";
 import { Workers } from "./workers.ts";
@@ -36,7 +37,13 @@ export async function serveProxy(
   requireSafeAddress(address, secrets.token);
   if (workers === 1) {
     const proxy = createProxy(options);
-    const listening = listen(address, proxy.handler, { log, token: secrets.token });
+    const listening = openDoor(address, {
+      core: proxy.core,
+      handler: proxy.handler,
+      settings: proxySettings(options.settings),
+      log,
+      token: secrets.token,
+    });
     proxy.start(listening.port);
     return {
       url: listening.url,

@@ -39,6 +39,16 @@ export interface ProxySettings {
   assumedBytes: number;
   /** How many servers a request is tried at. */
   attempts: number;
+  /** Answers plain requests on raw sockets, before `Deno.serve`. The settings below are the front's. */
+  front: boolean;
+  /** Most viewers at a time, in one isolate: what connects beyond them is closed. */
+  mostViewers: number;
+  /** How long a request's head may take from its first byte to its last. */
+  viewerHeadMs: number;
+  /** How long a viewer may be silent between requests, or take nothing of an answer. */
+  viewerIdleMs: number;
+  /** How long nothing may come either way on a connection that `Deno.serve` answers. */
+  tunnelIdleMs: number;
 }
 
 /** The defaults. */
@@ -61,6 +71,11 @@ export const PROXY_DEFAULTS: ProxySettings = {
   warmMs: 10_000,
   assumedBytes: 256 << 10,
   attempts: 8,
+  front: true,
+  mostViewers: 5000,
+  viewerHeadMs: 10_000,
+  viewerIdleMs: 60_000,
+  tunnelIdleMs: 120_000,
 };
 
 /** The settings given, with the defaults for the others. Throws a `RangeError` for one that makes no sense. */

@@ -2,10 +2,11 @@
  * One of several isolates that answer on one port. It decides and forwards by the view that it is sent, and
  * sends back what it saw, in batches.
  */
-import { listen, type Listening } from "../runtime/listen.ts";
+import type { Listening } from "../runtime/listen.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Observation } from "./forward.ts";
 import { Core } from "./core.ts";
+import { openDoor } from "./door.ts";
 import { createHandler } from "./handler.ts";
 import type { FromWorker, LearntSizes, ToWorker } from "./messages.ts";
 import { preciseNow } from "./create.ts";
@@ -87,7 +88,14 @@ function start({ address, settings, secrets, pseudonym }: Extract<ToWorker, { ki
     now: preciseNow,
   });
   try {
-    listening = listen(address, createHandler(core, secrets), { log, token: secrets.token, reusePort: true });
+    listening = openDoor(address, {
+      core,
+      handler: createHandler(core, secrets),
+      settings,
+      log,
+      token: secrets.token,
+      reusePort: true,
+    });
     scope.postMessage({ kind: "listening", port: listening.port });
   } catch (error) {
     scope.postMessage({ kind: "failed", message: (error as Error).message });
