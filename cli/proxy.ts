@@ -7,6 +7,7 @@ import {
   listFlag,
   numberFlag,
   parseCommand,
+  switchFlag,
   urlsFlag,
 } from "../runtime/flags.ts";
 import { createLogger } from "../runtime/log.ts";
@@ -46,6 +47,7 @@ const flags = {
     least: 10,
     most: MOST_MS,
   }),
+  "no-front": switchFlag("let Deno.serve alone answer, without the faster door before it"),
   ...commonFlags("127.0.0.1:8000"),
 };
 
@@ -90,6 +92,7 @@ export const proxy: Command = async (argv, input) => {
       priceIntervalMs: values["price-interval"],
       headTimeoutMs: values["head-timeout"],
       idleTimeoutMs: values["idle-timeout"],
+      front: !values["no-front"],
     },
   }, { address: values.listen, workers: values.workers });
   console.log(`listening ${serving.url}`);

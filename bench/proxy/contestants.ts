@@ -16,15 +16,15 @@ export async function startSmall(origin: string): Promise<Running> {
   );
   const url = `http://127.0.0.1:${port}`;
   await untilItAnswers(url);
-  return { url, [Symbol.asyncDispose]: () => endAll(children) };
+  return { url, pids: children.map(({ pid }) => pid), [Symbol.asyncDispose]: () => endAll(children) };
 }
 
 /** `metacdn proxy --workers 2`, which learns from the origin that there is one server: the origin ({@link poseAsServer}). */
-export async function startMetacdn(origin: string): Promise<Running> {
+export async function startMetacdn(origin: string, flags: string[] = []): Promise<Running> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-P=proxy", "main.ts", "proxy", "--workers", "2"],
-      ...["--listen", "127.0.0.1:0", "--server", origin, "--policy", "network"],
+      ...["--listen", "127.0.0.1:0", "--server", origin, "--policy", "network", ...flags],
     ],
     cwd: here("../../"),
     stdin: "null",
@@ -39,7 +39,7 @@ export async function startMetacdn(origin: string): Promise<Running> {
   const url = /listening (\S+)/.exec(line)?.[1];
   if (!url) throw new Error(`metacdn proxy did not start: ${line}`);
   await untilItAnswers(`${url}/1024`, 200);
-  return { url, [Symbol.asyncDispose]: () => endAll([child]) };
+  return { url, pids: [child.pid], [Symbol.asyncDispose]: () => endAll([child]) };
 }
 
 /** Lays down what makes a server of plain files a server of ours, as far as a proxy asks. */

@@ -4,6 +4,8 @@ import { freePort, untilItAnswers } from "./ports.ts";
 /** A program that was started; disposing ends it. */
 export interface Running extends AsyncDisposable {
   url: string;
+  /** Its processes, those that they have started included in what they use. */
+  pids: number[];
 }
 
 /** Starts nginx with two workers: with `root` it serves files, with `upstream` it passes requests on, kept alive. */
@@ -38,6 +40,7 @@ export async function startNginx(
   await untilItAnswers(url);
   return {
     url,
+    pids: [child.pid],
     async [Symbol.asyncDispose]() {
       child.kill("SIGTERM");
       await child.status;

@@ -1,16 +1,23 @@
 /**
  * The proxy against nginx `proxy_pass`, before the same origin: requests and bytes a second, in turns.
  *
- *     deno run -P=bench bench/proxy/run.ts [--rounds N] [--seconds N]
+ *     deno run -P=bench bench/proxy/run.ts [--rounds N] [--seconds N] [--small]
  *
  * Needs nginx and wrk. Prints a Markdown table of medians and ratios; the absolute figures are the machine's.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { startNginx } from "./nginx.ts";
 import { poseAsServer, startMetacdn, startSmall } from "./contestants.ts";
+import { cpuMs } from "./cpu.ts";
 import { type Load, load } from "./wrk.ts";
 
-const flags = parseArgs(Deno.args, { string: ["rounds", "seconds"], default: { rounds: "3", seconds: "3" } });
+type Result = Load & { cpuMicros: number; ratio: number };
+
+const flags = parseArgs(Deno.args, {
+  string: ["rounds", "seconds"],
+  boolean: ["small"],
+  default: { rounds: "3", seconds: "3" },
+});
 const rounds = Number(flags.rounds);
 const seconds = Number(flags.seconds);
 const SIZES: [name: string, bytes: number][] = [["1 KiB", 1024], ["100 KiB", 102_400], ["10 MiB", 10_485_760]];
@@ -30,31 +37,45 @@ try {
   const origin = stack.use(await startNginx(`${folder}/origin`, { root: `${folder}/files` }));
   const contestants = [
     { name: "nginx proxy_pass", ...stack.use(await startNginx(`${folder}/proxy`, { upstream: origin.url })) },
-    { name: "Deno.serve + forward()", ...stack.use(await startSmall(origin.url)) },
+    ...(flags.small ? [{ name: "Deno.serve + forward()", ...stack.use(await startSmall(origin.url)) }] : []),
   ];
   await poseAsServer(`${folder}/files`, origin.url);
-  contestants.push({ name: "metacdn proxy", ...stack.use(await startMetacdn(origin.url)) });
+  contestants.push(
+    { name: "metacdn proxy --no-front", ...stack.use(await startMetacdn(origin.url, ["--no-front"])) },
+    { name: "metacdn proxy", ...stack.use(await startMetacdn(origin.url)) },
+  );
 
   const [first] = contestants;
-  console.log(`| body | proxy | requests/s | MB/s | p50 ms | p99 ms | ratio to ${first!.name} |`);
-  console.log("| ---: | --- | ---: | ---: | ---: | ---: | ---: |");
+  console.log(
+    `| body | proxy | requests/s | MB/s | p50 ms | p99 ms | processor µs/request | ratio to ${first!.name} |`,
+  );
+  console.log("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
   for (const [name, bytes] of SIZES) {
-    const results = new Map<string, Load[]>(contestants.map((contestant) => [contestant.name, []]));
+    const results = new Map<string, Result[]>(contestants.map((contestant) => [contestant.name, []]));
     for (const { url } of contestants) await load(`${url}/${bytes}`, { seconds: 1 });
     for (let round = 0; round < rounds; round++) {
-      for (const contestant of contestants) {
-        results.get(contestant.name)!.push(await load(`${contestant.url}/${bytes}`, { seconds }));
+      for (const { name, url, pids } of contestants) {
+        const before = await cpuMs(pids);
+        const result = await load(`${url}/${bytes}`, { seconds });
+        const cpuMicros = (await cpuMs(pids) - before) * 1000 / result.requests;
+        // Beside nginx of the same round: what else the machine did fell on both.
+        const [beside] = results.get(first!.name)!.slice(-1);
+        results.get(name)!.push({ ...result, cpuMicros, ratio: beside ? result.perSecond / beside.perSecond : 1 });
       }
     }
-    const bound = median(results.get(first!.name)!.map((result) => result.perSecond));
     for (const [contestant, list] of results) {
       const perSecond = median(list.map((result) => result.perSecond));
-      const p50 = median(list.map((result) => result.p50Ms));
-      const p99 = median(list.map((result) => result.p99Ms));
-      console.log(
-        `| ${name} | ${contestant} | ${perSecond.toFixed(0)} | ${(perSecond * bytes / 1e6).toFixed(0)} | ` +
-          `${p50.toFixed(1)} | ${p99.toFixed(1)} | ${(perSecond / bound).toFixed(2)} |`,
-      );
+      const cells = [
+        name,
+        contestant,
+        perSecond.toFixed(0),
+        (perSecond * bytes / 1e6).toFixed(0),
+        median(list.map((result) => result.p50Ms)).toFixed(1),
+        median(list.map((result) => result.p99Ms)).toFixed(1),
+        median(list.map((result) => result.cpuMicros)).toFixed(0),
+        contestant === first!.name ? "1.00" : median(list.map((result) => result.ratio)).toFixed(2),
+      ];
+      console.log(`| ${cells.join(" | ")} |`);
     }
   }
 } finally {

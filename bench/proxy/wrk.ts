@@ -3,6 +3,8 @@
 /** What it found. */
 export interface Load {
   perSecond: number;
+  /** How many there were in all. */
+  requests: number;
   p50Ms: number;
   p99Ms: number;
 }
@@ -21,7 +23,8 @@ export async function load(
   const text = new TextDecoder().decode(stdout);
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
   if (!perSecond || /Non-2xx|Socket errors/.test(text)) throw new Error(`wrk ${url}:\n${text}`);
-  return { perSecond, p50Ms: latency(text, 50), p99Ms: latency(text, 99) };
+  const requests = Number(/(\d+) requests in/.exec(text)?.[1]);
+  return { perSecond, requests, p50Ms: latency(text, 50), p99Ms: latency(text, 99) };
 }
 
 function latency(text: string, percent: number): number {
