@@ -4,6 +4,7 @@ import {
   choiceFlag,
   commonFlags,
   nameFlag,
+  numberFlag,
   pairsFlag,
   parseCommand,
   sizeFlag,
@@ -16,7 +17,15 @@ import { listen, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
 import { readSecrets } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
-import { defaultRules, keepServerId, makeServerId, openServer, parsePolicy } from "../server/mod.ts";
+import {
+  defaultLimits,
+  defaultRules,
+  defaultUploadLimits,
+  keepServerId,
+  makeServerId,
+  openServer,
+  parsePolicy,
+} from "../server/mod.ts";
 import type { Command } from "./command.ts";
 
 const spec = {
@@ -37,6 +46,26 @@ const spec = {
     "chunk-size": sizeFlag("1MiB", "the largest chunk of an upload that is taken", { least: 64 << 10, most: 64 << 20 }),
     "hot-size": sizeFlag("32MiB", "memory for small objects that are often asked for; 0 for none", { least: 0 }),
     "max-object-size": sizeFlag("1TiB", "the largest object that is taken"),
+    "max-sessions": numberFlag("N", defaultUploadLimits.maxSessions, "most upload sessions under way", { least: 1 }),
+    "max-session-bytes": sizeFlag("4TiB", "most bytes that the sessions under way may come to, together"),
+    "session-timeout": numberFlag(
+      "MS",
+      defaultUploadLimits.idleMs,
+      "forget a session after this long without a chunk",
+      {
+        least: 1000,
+      },
+    ),
+    "upload-memory": sizeFlag("64MiB", "memory for chunks that are coming in; further ones wait"),
+    "idle-timeout": numberFlag("MS", defaultLimits.idleMs, "how long a sender may pause in the middle of a body", {
+      least: 100,
+      most: 86_400_000,
+    }),
+    "max-ranges": numberFlag("N", defaultLimits.ranges, "most ranges of one request that are answered apart", {
+      least: 1,
+      most: 1000,
+    }),
+    "min-free": sizeFlag("64MiB", "refuse bytes that would leave less than this free on the disk", { least: 0 }),
   },
   examples: [
     ["metacdn server", "on http://127.0.0.1:8080, keeping everything below ./.metacdn/server"],
@@ -79,7 +108,16 @@ export const server: Command = async (argv, input) => {
       chunkSize: flags["chunk-size"],
       maxObjectSize: flags["max-object-size"],
       hotBytes: flags["hot-size"],
+      idleMs: flags["idle-timeout"],
+      ranges: flags["max-ranges"],
     },
+    uploads: {
+      maxSessions: flags["max-sessions"],
+      maxTotalSize: flags["max-session-bytes"],
+      idleMs: flags["session-timeout"],
+      bufferSize: flags["upload-memory"],
+    },
+    minFreeBytes: flags["min-free"],
     log,
   });
   const listening = listen(flags.listen, node.handler, { log, token: secrets.token });

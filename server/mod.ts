@@ -11,3 +11,4 @@ export { defaultLimits, type Identity, type Limits } from "./parts.ts";
 export { type CacheRules, type Caching, compilePolicy, defaultRules, parsePolicy } from "./serve/policy.ts";
 export { type ContentServer, createServer, type Needs, type ServerOptions } from "./server.ts";
 export type { Precondition, Writer, Written } from "./write.ts";
+export { defaultUploadLimits, type UploadLimits } from "./upload/mod.ts";

@@ -18,6 +18,8 @@ import { createUploads, type UploadLimits } from "./upload/mod.ts";
 export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster"> {
   /** The data folder; made where it is missing. One process at a time. */
   data: string;
+  /** Bytes are refused (507) where they would leave less than this free on the disk. */
+  minFreeBytes?: number;
   /** The figures of the cluster's work that are not the default. */
   cluster?: Partial<ClusterSettings>;
   /** The limits of upload sessions that are not the default. */
@@ -29,10 +31,11 @@ export interface OpenServerOptions extends Omit<ServerOptions, "store" | "upload
  * @throws {CdnError} where another process has the folder open, or it cannot be used.
  */
 export async function openServer(
-  { data, cluster: settings = {}, uploads = {}, ...options }: OpenServerOptions,
+  { data, minFreeBytes = 64 << 20, cluster: settings = {}, uploads = {}, ...options }: OpenServerOptions,
 ): Promise<ContentServer> {
   const store = await openDiskStore({
     folder: join(data, "store"),
+    minFreeBytes,
     ...(options.now && { now: options.now }),
     ...(options.log && { log: options.log }),
   });
@@ -58,7 +61,7 @@ export async function openServer(
         write: writer.write,
         now,
         log,
-        limits: { chunkSize: limits.chunkSize, maxObjectSize: limits.maxObjectSize, ...uploads },
+        limits: { chunkSize: limits.chunkSize, maxObjectSize: limits.maxObjectSize, minFreeBytes, ...uploads },
       }),
   });
 }
