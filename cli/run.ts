@@ -27,7 +27,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
  * Runs `metacdn ARGS…` and resolves to its exit status: 0 done, 1 failed, 2 wrong command line.
  */
 export async function run(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args;
+  const [name, ...rest] = args[0] === "help" && args.length > 1 ? [args[1]!, "--help"] : args;
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
     console.log(overview());
     return 0;

@@ -5,7 +5,7 @@
  *   to requests whose Host is loopback and whose Origin, if there is one, is the program's own. So a
  *   web page somewhere cannot make the visitor's browser write here (cross-site requests, DNS rebinding).
  * - A token set: it is required for every write, for admin and for listings, wherever the request comes
- *   from. A caller on loopback gets no more than others: a proxy is a local caller too.
+ *   from, as `Authorization: Bearer TOKEN`; to read, also as the password of Basic, so that a browser can. A caller on loopback gets no more than others: a proxy is a local caller too.
  * - Peers (servers among themselves, proxies to servers) sign with the cluster key; see `signature.ts`.
  */
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
@@ -107,11 +107,18 @@ export class Guard {
   /** Compares digests, so that neither the token's length nor its first wrong byte shows in time. */
   #checkToken(request: Request): void {
     const field = request.headers.get("authorization");
-    const given = field && /^Bearer +([\x21-\x7e]+) *$/i.exec(field)?.[1];
+    // Basic lets a browser ask for the token and show a page. It sends it along on its own from then on, from pages
+    // of others too, so it must never write.
+    const reads = request.method === "GET" || request.method === "HEAD";
+    const given = field && (bearerToken(field) ?? (reads ? basicPassword(field) : null));
     if (given && timingSafeEqual(digestOf(given), this.#tokenDigest!)) return;
     throw new CdnError(
       field ? "The token is not the one that is set here" : "A token is required: Authorization: Bearer TOKEN",
-      { source: "client", status: 401, headers: { "www-authenticate": 'Bearer realm="metacdn"' } },
+      {
+        source: "client",
+        status: 401,
+        headers: { "www-authenticate": `Bearer realm="metacdn"${reads ? ', Basic realm="metacdn"' : ""}` },
+      },
     );
   }
 }
@@ -144,6 +151,22 @@ function requireLocal(request: Request): void {
       source: "client",
       status: 403,
     });
+  }
+}
+
+/** The token of a Bearer field (RFC 6750 §2.1); null for any other. */
+function bearerToken(field: string): string | null {
+  return /^Bearer +([\x21-\x7e]+) *$/i.exec(field)?.[1] ?? null;
+}
+
+/** The password of a Basic field (RFC 7617), whatever the user name; null for any other. */
+function basicPassword(field: string): string | null {
+  const encoded = /^Basic +([A-Za-z0-9+/]+=*) *$/i.exec(field)?.[1];
+  if (!encoded) return null;
+  try {
+    return /^[^:]*:([\x21-\x7e]+)$/.exec(atob(encoded))?.[1] ?? null;
+  } catch {
+    return null;
   }
 }
 

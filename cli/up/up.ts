@@ -29,7 +29,7 @@ const flags = {
   "port-base": numberFlag(
     "N",
     8000,
-    "proxies listen at N, N+1, N+2, servers at N+80…, prices at N+90, links at N+180…; 0: at any free port",
+    "proxies listen at N, N+1, N+2, servers at N+80… (behind their links at N+180…), prices at N+90; 0: any free ports",
     { most: 65_000 },
   ),
 };

@@ -25,7 +25,6 @@ export async function uploadEverywhere(
   const { sha256, bytes } = await digestOf(file);
   status(`uploading ${path}`);
   await runOnce(["upload", "--server", first!.link.url, "--as", path, "--", file], signal);
-  await fetch(first!.link.url + path, { method: "PUT", body: await Deno.readFile(file) }).then((r) => r.text());
   const begun = performance.now();
   const patienceMs = LEAST_PATIENCE_MS + bytes / LEAST_RATE * 1000;
   for (;;) {

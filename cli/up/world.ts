@@ -23,7 +23,7 @@ export interface Cloud {
 
 /** How to build a world. */
 export interface WorldOptions {
-  /** Proxies listen at this port and the two after it, servers 80 above, prices 90 above, links 180 above; 0: any. */
+  /** Proxies listen at this port and the two after it, links 80 above, prices 90 above, the servers behind the links 180 above; 0: any. */
   portBase: number;
   /** A folder that exists: data and logs go below it. */
   data: string;
@@ -109,7 +109,7 @@ export class World {
     const { onStep } = this.#options;
     onStep("three servers, each behind a link like the real one (Skyplane, 2022)");
     for (const [at, place] of places.entries()) {
-      this.clouds.push({ place, link: new Link(place.shape, { port: this.#port(180 + at) }), program: null });
+      this.clouds.push({ place, link: new Link(place.shape, { port: this.#port(80 + at) }), program: null });
     }
     // One after the other: on a bare machine the first one fetches the packages for all of them.
     for (const [at, cloud] of this.clouds.entries()) cloud.program = await this.#startServer(cloud, at);
@@ -138,7 +138,7 @@ export class World {
 
   async #startServer({ place, link }: Cloud, at: number): Promise<Program> {
     const others = this.clouds.filter((other) => other.link !== link).map((other) => other.link.url);
-    const program = await this.#program(place.id, "server", 80 + at, [
+    const program = await this.#program(place.id, "server", 180 + at, [
       ...["--id", place.id, "--provider", place.provider, "--region", place.region, "--url", link.url],
       ...["--peers", others.join(","), "--data", `${this.#options.data}/${place.id}`],
     ]);

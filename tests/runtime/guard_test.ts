@@ -122,6 +122,28 @@ Deno.test("with a token: it and only it opens, wherever the request comes from",
   assertEquals(wrong.message.includes(token) || wrong.message.includes("Bearer x"), false);
 });
 
+Deno.test("a browser may read with the token as its password, and never write with it", () => {
+  const guard = new Guard({ token, clusterKey: null });
+  const basic = (text: string) => ({ authorization: `Basic ${btoa(text)}` });
+  const ask = (method: string, headers: Record<string, string>) =>
+    guard.requireToken(request("http://a.example/", headers, method));
+  for (const method of ["GET", "HEAD"]) {
+    ask(method, basic(`anyone:${token}`));
+    ask(method, basic(`:${token}`));
+    for (const text of [token, `${token}:`, `anyone:${token}x`, "anyone:", `a:b:${token}`]) {
+      assertEquals(assertThrows(() => ask(method, basic(text)), CdnError).status, 401, text);
+    }
+    assertEquals(assertThrows(() => ask(method, { authorization: "Basic %%%" }), CdnError).status, 401);
+  }
+  for (const method of ["PUT", "POST", "DELETE"]) {
+    const error = assertThrows(() => ask(method, basic(`anyone:${token}`)), CdnError);
+    assertEquals(error.headers["www-authenticate"]?.includes("Basic"), false);
+  }
+  const challenge = assertThrows(() => ask("GET", {}), CdnError).headers["www-authenticate"]!;
+  assertStringIncludes(challenge, "Bearer");
+  assertStringIncludes(challenge, "Basic");
+});
+
 Deno.test("peers need the cluster key, and the token does not stand in for it", () => {
   const url = "http://node:8080/-/v1/peer/offers";
   const guard = new Guard({ token, clusterKey }, { now: () => now });
