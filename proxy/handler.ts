@@ -19,7 +19,7 @@ export function createHandler(core: Core, secrets: Secrets): Handler {
       const { method, headers, body } = request;
       const target = splitTarget(request.url);
       // Without a Host, Deno makes up an authority: its own, which behind the front is nobody's.
-      if (!headers.has("host") && target.authority.startsWith("localhost:")) {
+      if (target.authority.startsWith("localhost:") && !headers.get("host")) {
         target.authority = `localhost:${core.port}`;
       }
       if (core.admit(method, target, headers.get("via")) === "own") {

@@ -44,7 +44,7 @@ export class Tunnel {
       local = (server.localAddr as Deno.NetAddr).port;
       clients.set(local, this.#viewer.remoteAddr as Deno.NetAddr);
       await writeAll(server, first);
-      await Promise.all([this.#pump(this.#viewer, server), this.#pump(server, this.#viewer)]);
+      await Promise.all([this.#up(server), this.#down(server)]);
     } catch {
       /* an end went away: so does the other */
     } finally {
@@ -63,22 +63,38 @@ export class Tunnel {
     }
   }
 
-  async #pump(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
+  /** From the viewer to the server. */
+  async #up(server: Deno.TcpConn): Promise<void> {
+    const { watch, idleMs, buffers } = this.#options;
+    const buffer = buffers.take();
+    let deaf = false;
+    try {
+      for (let count = await this.#viewer.read(buffer); count !== null; count = await this.#viewer.read(buffer)) {
+        if (!this.#lingering) watch.set(idleMs);
+        // A server that has closed may have said why: that goes to the viewer while the rest of its request is read,
+        // because closing on unread bytes could take the answer away (RFC 9112 §9.6).
+        deaf ||= !await writeAll(server, buffer.subarray(0, count)).then(() => true, () => false);
+      }
+      if (!deaf) await server.closeWrite();
+    } catch {
+      this.close();
+    } finally {
+      buffers.give(buffer);
+    }
+  }
+
+  /** From the server to the viewer. */
+  async #down(server: Deno.TcpConn): Promise<void> {
     const { watch, idleMs, buffers } = this.#options;
     const buffer = buffers.take();
     try {
-      while (true) {
-        const count = await from.read(buffer);
-        if (!this.#lingering) watch.set(idleMs);
-        if (count === null) break;
-        await writeAll(to, buffer.subarray(0, count));
+      for (let count = await server.read(buffer); count !== null; count = await server.read(buffer)) {
+        watch.set(idleMs);
+        await writeAll(this.#viewer, buffer.subarray(0, count));
       }
-      await to.closeWrite();
-      if (from !== this.#viewer) {
-        // Closing now could take the answer's end from a viewer that is still sending (RFC 9112 §9.6).
-        this.#lingering = true;
-        watch.set(LINGER_MS);
-      }
+      await this.#viewer.closeWrite();
+      this.#lingering = true;
+      watch.set(LINGER_MS);
     } catch {
       this.close();
     } finally {
