@@ -55,7 +55,7 @@ try {
     [
       "metacdn server",
       perSecond(median(rates.ours)),
-      median(rates.ours.map((rate, at) => rate / rates.bare[at]!)).toFixed(2),
+      (median(rates.ours) / median(rates.bare)).toFixed(2),
       `${Math.round(ours.peakBytes() / 2 ** 20)} MiB`,
     ],
   ]));
