@@ -349,7 +349,6 @@ class Exchange implements BodyOwner {
 
   /** A body that nobody has read from goes back as it was: it may still be sent elsewhere. */
   #stopSendingFor(failure: UpstreamError): void {
-    if (this.#sending !== "yes") return;
     this.#sending = "no";
     if (this.#bodyTouched) this.#bodyReader?.cancel(failure).catch(() => {});
     else this.#bodyReader?.releaseLock();
@@ -362,9 +361,11 @@ class Exchange implements BodyOwner {
     this.#request.signal.removeEventListener("abort", this.#onAbort);
     const connection = this.#connection;
     const reusable = keep && this.#sending === "done" && !this.#failure;
-    this.#stopSendingFor(
-      this.#failure ?? new UpstreamError("The answer came before the body was sent", "broken", true),
-    );
+    if (this.#sending === "yes") {
+      this.#stopSendingFor(
+        this.#failure ?? new UpstreamError("The answer came before the body was sent", "broken", true),
+      );
+    }
     if (!connection) return;
     if (reusable && !connection.hasMore && !connection.closed) this.#pool.give(this.#request.origin, connection);
     else connection.close();
