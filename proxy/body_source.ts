@@ -9,6 +9,8 @@ export interface BodySource {
   readonly done: boolean;
   /** How many bytes are here already: {@link take} gives them without waiting. */
   readonly held: number;
+  /** True where more than {@link held} has come as far as one can tell, so that a read will not wait. */
+  readonly ready: boolean;
   /** Copies what is here already into `into`; returns how many bytes, 0 where there are none. Never throws. */
   take(into: Uint8Array<ArrayBuffer>): number;
   /**

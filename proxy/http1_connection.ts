@@ -15,11 +15,17 @@ const MAX_INTERIM = 20;
 /** A request's head that is not longer goes out from memory that is used again. */
 const OUT_BYTES = 4096;
 
-/** A connection with a buffer of one head's size. */
+/**
+ * What a connection reads by while nobody asks for a body: a head and a small body. Longer bodies are read past it
+ * into their reader's memory, which is warm; many large buffers would drive each other out of the cache.
+ */
+const BUFFER_BYTES = 16_384;
+
+/** A connection with a buffer for heads, which grows up to the longest head where one needs it. */
 export class Connection {
   readonly #socket: Socket;
-  readonly #buffer = new Uint8Array(MAX_HEAD_BYTES);
-  readonly #text = Buffer.from(this.#buffer.buffer);
+  #buffer = new Uint8Array(BUFFER_BYTES);
+  #text = Buffer.from(this.#buffer.buffer);
   #start = 0;
   #end = 0;
   /** A read that was begun before anybody needed its bytes: see {@link listen}. */
@@ -105,10 +111,10 @@ export class Connection {
       if (end >= 0) return end - this.#start;
       if (!mayStartHead(this.#buffer, this.#start, this.#end)) throw new Http1Error("the answer is not HTTP/1.x");
       if (this.#end === this.#buffer.length) {
-        if (this.#start === 0) throw new Http1Error(`the head is longer than ${MAX_HEAD_BYTES} bytes`);
-        this.#buffer.copyWithin(0, this.#start, this.#end);
-        this.#end -= this.#start;
-        this.#start = 0;
+        if (this.#end - this.#start >= MAX_HEAD_BYTES) {
+          throw new Http1Error(`the head is longer than ${MAX_HEAD_BYTES} bytes`);
+        }
+        this.#grow();
       }
       scanned = this.#end;
       if (!await this.#fill()) {
@@ -116,6 +122,16 @@ export class Connection {
         throw new Http1Error("the connection ended in the middle of the head");
       }
     }
+  }
+
+  /** Makes room for the longest head, or for long parts of a chunked body; what is there comes to its start. */
+  #grow(): void {
+    const larger = new Uint8Array(MAX_HEAD_BYTES);
+    larger.set(this.#buffer.subarray(this.#start, this.#end));
+    this.#buffer = larger;
+    this.#text = Buffer.from(larger.buffer);
+    this.#end -= this.#start;
+    this.#start = 0;
   }
 
   /** Reads more behind what is there; false at the connection's end. */
@@ -126,6 +142,11 @@ export class Connection {
     if (count === null) return false;
     this.#end += count;
     return true;
+  }
+
+  /** True where what was read last filled the buffer: more is there, and reading it will not wait. */
+  get full(): boolean {
+    return this.#end === this.#buffer.length;
   }
 
   /** How many bytes are in the buffer that nobody asked for yet. */
@@ -173,6 +194,7 @@ export class Connection {
   async readChunked(decoder: ChunkedDecoder): Promise<void> {
     if (this.#start === this.#end) {
       this.#start = this.#end = 0;
+      if (this.#buffer.length < MAX_HEAD_BYTES) this.#grow();
       if (!await this.#fill()) throw new Http1Error("the connection ended before the last chunk");
     }
     this.decodeHeld(decoder);

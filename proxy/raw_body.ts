@@ -48,6 +48,10 @@ export class RawBody implements BodySource {
     return this.#decoder ? this.#connection.data : Math.min(this.#left, this.#connection.held);
   }
 
+  get ready(): boolean {
+    return !this.#done && this.#decoder === null && this.#connection.full;
+  }
+
   get #atEnd(): boolean {
     return this.#decoder ? this.#decoder.done && this.#connection.data === 0 : this.#left === 0;
   }

@@ -81,6 +81,10 @@ export class ResumableBody implements BodySource {
     return this.#done ? 0 : this.#source.held;
   }
 
+  get ready(): boolean {
+    return !this.#done && this.#source.ready;
+  }
+
   take(into: Uint8Array<ArrayBuffer>): number {
     if (this.#done) return 0;
     const room = this.#end - this.#next;

@@ -251,7 +251,9 @@ export class Viewer {
     const told = headers.some(([name]) => name === "content-length");
     // The body's first bytes come to stand where the head will end.
     const from = text.length + HEAD_END_ROOM;
-    const count = body.take(out.subarray(from, out.length - HEAD_END_ROOM));
+    const room = out.length - HEAD_END_ROOM;
+    let count = body.take(out.subarray(from, room));
+    if (body.ready) count += await body.read(out.subarray(from + count, room)) ?? 0;
     const framing: AnswerFraming = told ? "told" : body.done ? count : "chunked";
     let end = formatHeadEnd(framing);
     let to = from + count;
