@@ -56,6 +56,9 @@ export interface Answered {
   body: BodySource | string | null;
 }
 
+/** How many checked paths are remembered; each may keep the text of the request that it was cut from. */
+const MOST_SOUND = 200;
+
 /** Methods that change something. */
 export const WRITES: ReadonlySet<string> = new Set(["PUT", "DELETE", "POST"]);
 
@@ -67,6 +70,8 @@ export class Core {
   readonly #reading: ForwardContext;
   readonly #writing: ForwardContext;
   readonly #hosts: (view: View) => Hosts;
+  /** Paths that were checked and found good. */
+  readonly #sound = new Set<string>();
   readonly #routes = remembered(() => new Map<string | undefined, string>());
 
   constructor(options: CoreOptions) {
@@ -134,7 +139,7 @@ export class Core {
     const begun = now();
     const view = this.view();
     const writes = WRITES.has(method);
-    if (target.path !== "/") decodePath(target.path);
+    this.#checkPath(target.path);
     const path = inAscii(target.path);
     permit?.();
     // What a server takes in is free, and no rate of it was measured: only the answer to a GET has bytes that count.
@@ -164,6 +169,14 @@ export class Core {
     const size = sizeTold(method, bodyLength, forwarded);
     if (size !== null && this.sizes.learn(path, size)) learnt?.(path, size);
     return this.#answer(forwarded, view, decideMs);
+  }
+
+  /** @throws {CdnError} 400 or 414 for a path that names no object */
+  #checkPath(path: string): void {
+    if (path === "/" || this.#sound.has(path)) return;
+    decodePath(path);
+    if (this.#sound.size >= MOST_SOUND) this.#sound.clear();
+    this.#sound.add(path);
   }
 
   #answer({ status, headers, body, server, failed, connectMs, headMs }: Forwarded, view: View, decideMs: number) {
@@ -198,10 +211,15 @@ export class Core {
   #route(view: View, server?: string, failed: readonly { id: string }[] = []): string {
     const { policy, prices } = view;
     const known = this.#routes(view);
-    const parts = { ...(server === undefined ? {} : { server }), policy, prices };
-    if (failed.length) return routeField({ ...parts, failed: failed.map(({ id }) => id) });
-    let field = known.get(server);
-    if (field === undefined) known.set(server, field = routeField(parts));
+    let field = failed.length ? undefined : known.get(server);
+    if (field !== undefined) return field;
+    field = routeField({
+      ...(server === undefined ? {} : { server }),
+      policy,
+      prices,
+      failed: failed.map(({ id }) => id),
+    });
+    if (!failed.length) known.set(server, field);
     return field;
   }
 }
