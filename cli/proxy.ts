@@ -17,6 +17,8 @@ import type { Command } from "./command.ts";
 
 const { probeIntervalMs, sampleIntervalMs, priceIntervalMs, headTimeoutMs, idleTimeoutMs } = PROXY_DEFAULTS;
 const MOST_MS = 86_400_000;
+/** A worker a processor, and no more than a small machine has memory for. */
+const PROCESSORS = Math.min(navigator.hardwareConcurrency, 8);
 
 const flags = {
   server: urlsFlag([...PROXY_DEFAULTS.servers], "servers to learn the list from; the later ones are fallbacks", {
@@ -28,7 +30,7 @@ const flags = {
     most: 1,
     fraction: true,
   }),
-  workers: numberFlag("N", 1, "isolates that answer, all on one port", { least: 1, most: 64 }),
+  workers: numberFlag("N", PROCESSORS, "isolates that answer, all on one port", { least: 1, most: 64 }),
   name: listFlag("HOST", "answer for this host name too", checkName),
   "probe-interval": numberFlag("MS", probeIntervalMs, "measure each round trip this often", {
     least: 10,

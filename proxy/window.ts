@@ -27,6 +27,11 @@ export interface WindowOptions {
   leastBytes?: number;
 }
 
+/** How many samples of a kind a window keeps, unless told. */
+export const MOST_SAMPLES = 9;
+/** Shorter transfers say nothing of the rate, in bytes, unless told. */
+export const LEAST_RATE_BYTES: number = 64 << 10;
+
 /** What is taken for a server that was never measured: slow enough that any measured one is preferred. */
 export const PRIOR = { connectMs: 200, rttMs: 200, bytesPerSecond: 1_000_000 } as const;
 
@@ -106,7 +111,10 @@ export class LinkWindow {
   readonly #rate: Samples;
   readonly #leastBytes: number;
 
-  constructor({ halfLifeMs = 7500, rateHalfLifeMs = 30_000, most = 9, leastBytes = 64 << 10 }: WindowOptions = {}) {
+  constructor(
+    { halfLifeMs = 7500, rateHalfLifeMs = 30_000, most = MOST_SAMPLES, leastBytes = LEAST_RATE_BYTES }: WindowOptions =
+      {},
+  ) {
     if (!(halfLifeMs > 0) || !(rateHalfLifeMs > 0)) throw new RangeError("a half-life must be above 0");
     this.#connect = new Samples(most, halfLifeMs);
     this.#rtt = new Samples(most, halfLifeMs);

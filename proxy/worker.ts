@@ -4,7 +4,7 @@
  */
 import type { Listening } from "../runtime/listen.ts";
 import type { Logger } from "../runtime/log.ts";
-import type { Observation } from "./forward.ts";
+import { Batch } from "./batch.ts";
 import { Core } from "./core.ts";
 import { openDoor } from "./door.ts";
 import { createHandler } from "./handler.ts";
@@ -31,21 +31,20 @@ let sizes: SizeMemory;
 let listening: Listening;
 const transport = createRawTransport();
 
-let observations: Observation[] = [];
+const batch = new Batch();
 let learnt: LearntSizes = [];
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function flush(): void {
   clearTimeout(timer);
   timer = undefined;
-  if (observations.length === 0 && learnt.length === 0) return;
-  scope.postMessage({ kind: "observed", observations, sizes: learnt });
-  observations = [];
+  if (batch.length === 0 && learnt.length === 0) return;
+  scope.postMessage({ kind: "observed", observations: batch.take(), sizes: learnt });
   learnt = [];
 }
 
 function flushSoon(): void {
-  if (observations.length >= BATCH_MOST) flush();
+  if (batch.length >= BATCH_MOST) flush();
   else timer ??= setTimeout(flush, BATCH_MS);
 }
 
@@ -73,7 +72,7 @@ function start({ address, settings, secrets, pseudonym }: Extract<ToWorker, { ki
     settings,
     view: () => view,
     observe(observation) {
-      observations.push(observation);
+      batch.add(observation);
       flushSoon();
     },
     learnt(target, bytes) {
