@@ -24,7 +24,7 @@ const promised: Record<string, Record<string, string>> = {
     pricing: "default: http://127.0.0.1:8090",
     policy: "default: combined",
     weight: "default: 0.5",
-    workers: "default: 1",
+    workers: `default: ${Math.min(navigator.hardwareConcurrency, 8)}`,
     name: "may be repeated",
   },
   upload: {
