@@ -1,5 +1,5 @@
 /** One attempt at one server, and the bookkeeping that becomes its {@link Observation}. */
-import type { ForwardContext, ForwardRequest, Observation, Upstream } from "./forward.ts";
+import type { ForwardContext, ForwardRequest, Observation, Upstream } from "./forwarding.ts";
 import { UpstreamError, type UpstreamResponse } from "./transport.ts";
 
 /** A viewer is what a body waited for where it took at least this share of the time. */

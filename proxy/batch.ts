@@ -3,7 +3,7 @@
  * answers in a batch, and a window keeps the last few samples of each kind. So of every run of good answers of one
  * server only the last {@link MOST_OF_A_KIND} of each kind are told, and the bytes of the others as one.
  */
-import type { Observation } from "./forward.ts";
+import type { Observation } from "./forwarding.ts";
 import { LEAST_RATE_BYTES, MOST_SAMPLES } from "./window.ts";
 
 /** More of them a window would forget. */

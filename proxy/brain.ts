@@ -7,7 +7,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Logger } from "../runtime/log.ts";
 import { PeerClient, words } from "../runtime/peer_client.ts";
 import { Directory, type Member } from "./directory.ts";
-import type { Observation } from "./forward.ts";
+import type { Observation } from "./forwarding.ts";
 import { Health } from "./health.ts";
 import { jittered, type Loop, startLoop } from "./loop.ts";
 import { Prices } from "./prices.ts";

@@ -1,5 +1,6 @@
 /** The explanation as a page for people: one file, no script, nothing loaded from anywhere. */
 import type { wire } from "../proto/mod.ts";
+import { escapeHtml as text } from "../runtime/page.ts";
 
 /** An {@link wire.Explanation} as HTML. */
 export function explainPage(explanation: wire.Explanation): string {
@@ -91,10 +92,6 @@ function duration(ms: number): string {
 
 function round(value: number): string {
   return value >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
-}
-
-function text(value: string): string {
-  return value.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
 const STYLE = `

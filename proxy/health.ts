@@ -5,7 +5,7 @@
  * costs a viewer seconds. A connection that breaks does on the second time in a row, an error of the server
  * (5xx) on the third. It comes back when a probe succeeds; probes wait 1 s, 2 s, 4 s … up to 30 s, each with jitter.
  */
-import type { Observation } from "./forward.ts";
+import type { Observation } from "./forwarding.ts";
 
 const THRESHOLD: Partial<Record<Observation["outcome"], number>> = {
   "connect-failed": 1,

@@ -1,7 +1,7 @@
 /** What the main isolate and its workers tell each other. */
 import type { Secrets } from "../runtime/guard.ts";
 import type { ListenAddress } from "../runtime/listen.ts";
-import type { Observation } from "./forward.ts";
+import type { Observation } from "./forwarding.ts";
 import type { ProxySettings } from "./settings.ts";
 import type { View } from "./view.ts";
 

@@ -2,6 +2,7 @@
 import { badRequest, decodePath, encodePath, OWN_PREFIX, type Target, wire } from "../proto/mod.ts";
 import type { Guard } from "../runtime/guard.ts";
 import { messageResponse } from "../runtime/message.ts";
+import { pageResponse } from "../runtime/page.ts";
 import { VERSION } from "../runtime/version.ts";
 import { explain } from "./explain.ts";
 import { explainPage } from "./explain_page.ts";
@@ -65,16 +66,7 @@ function explanation(request: Request, target: Target, { view, sizes, nowMs }: O
   if (!/\btext\/html\b/i.test(request.headers.get("accept") ?? "")) {
     return messageResponse(request, wire.ExplanationSchema, message);
   }
-  return new Response(request.method === "HEAD" ? null : explainPage(message), {
-    headers: {
-      "content-type": "text/html; charset=utf-8",
-      "cache-control": "no-store",
-      "vary": "accept",
-      "x-content-type-options": "nosniff",
-      "content-security-policy":
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
-    },
-  });
+  return pageResponse(request, explainPage(message));
 }
 
 function statusResponse(request: Request, status: number, body: Record<string, unknown>): Response {

@@ -5,7 +5,7 @@
  */
 import { Attempt, outcomeOf } from "./attempt.ts";
 import type { BodySource } from "./body_source.ts";
-import type { ForwardContext, ForwardRequest, Upstream } from "./forward.ts";
+import type { ForwardContext, ForwardRequest, Upstream } from "./forwarding.ts";
 import { type HeaderLine, UpstreamError, type UpstreamResponse } from "./transport.ts";
 
 /** What must be known of a body to go on with it elsewhere. */

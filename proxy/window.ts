@@ -13,7 +13,7 @@
  * Pure but for what it remembers; time is an argument. As every weight fades alike, an estimate changes
  * only when a sample comes: between samples only confidence and age do.
  */
-import type { Observation } from "./forward.ts";
+import type { Observation } from "./forwarding.ts";
 
 /** Settings of a {@link LinkWindow}. */
 export interface WindowOptions {

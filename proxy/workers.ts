@@ -3,7 +3,7 @@ import { CdnError } from "../proto/mod.ts";
 import type { Secrets } from "../runtime/guard.ts";
 import type { ListenAddress } from "../runtime/listen.ts";
 import type { Logger } from "../runtime/log.ts";
-import type { Observation } from "./forward.ts";
+import type { Observation } from "./forwarding.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import type { ProxySettings } from "./settings.ts";
 import type { View } from "./view.ts";

@@ -1,6 +1,6 @@
 /** `/-/healthz` and `/-/readyz`: for whoever starts, watches or balances; open to all. */
 import { CdnError } from "../../proto/mod.ts";
-import type { Call } from "./table.ts";
+import type { Call } from "./call.ts";
 
 /** Alive: the process answers. */
 export function healthz({ request }: Call): Response {

@@ -4,7 +4,7 @@ import { messageResponse } from "../../runtime/message.ts";
 import { isLive } from "../parts.ts";
 import { listObjects, listResponse } from "../serve/listing.ts";
 import { notFound } from "../write.ts";
-import type { Call } from "./table.ts";
+import type { Call } from "./call.ts";
 
 /** GET /-/v1/objects?prefix=&after=&limit= */
 export async function list({ request, query, parts }: Call): Promise<Response> {

@@ -4,7 +4,7 @@ import { badRequest, type CdnError, codecForBody, formatEntityTag, isDigest, wir
 import { messageResponse } from "../../runtime/message.ts";
 import { contentRange, type Selection, selectRanges } from "../serve/range.ts";
 import { bodySize } from "../store/store.ts";
-import type { Call } from "./table.ts";
+import type { Call } from "./call.ts";
 
 /** The most bytes that a probe may ask for. */
 export const MAX_PROBE_BYTES = 4 << 20;

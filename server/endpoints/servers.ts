@@ -2,7 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { badRequest, wire } from "../../proto/mod.ts";
 import { messageResponse, readMessage } from "../../runtime/message.ts";
-import type { Call } from "./table.ts";
+import type { Call } from "./call.ts";
 
 /** GET /-/v1/servers */
 export function list({ request, parts }: Call): Response {

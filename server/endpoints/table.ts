@@ -4,23 +4,12 @@
  */
 import { badRequest } from "../../proto/mod.ts";
 import type { Parts } from "../parts.ts";
+import type { Endpoint } from "./call.ts";
 import * as health from "./health.ts";
 import * as objects from "./objects.ts";
 import * as peers from "./peers.ts";
 import * as servers from "./servers.ts";
 import * as uploads from "./uploads.ts";
-
-/** One call of an endpoint. */
-export interface Call {
-  request: Request;
-  /** The segments that the pattern named. */
-  segments: Record<string, string>;
-  query: URLSearchParams;
-  parts: Parts;
-}
-
-/** Answers a call, or throws a `CdnError`. */
-export type Endpoint = (call: Call) => Response | Promise<Response>;
 
 const table: [pattern: string, methods: Record<string, Endpoint>][] = [
   ["/-/healthz", { GET: health.healthz }],

@@ -2,7 +2,7 @@
 import { badRequest, MESSAGE_TYPES, parseDigestField, wire } from "../../proto/mod.ts";
 import { contentLength, readChunks, tooLarge } from "../../runtime/body.ts";
 import { messageResponse, readMessage } from "../../runtime/message.ts";
-import type { Call } from "./table.ts";
+import type { Call } from "./call.ts";
 
 const RAW = "application/octet-stream";
 

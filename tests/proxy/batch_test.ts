@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Batch } from "../../proxy/batch.ts";
-import type { Observation } from "../../proxy/forward.ts";
+import type { Observation } from "../../proxy/forwarding.ts";
 import { Health } from "../../proxy/health.ts";
 import { LinkWindow } from "../../proxy/window.ts";
 

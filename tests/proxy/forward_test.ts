@@ -1,14 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CdnError } from "../../proto/mod.ts";
 import { bodyInit } from "../../proxy/body_source.ts";
-import {
-  forward,
-  type ForwardContext,
-  type Forwarded,
-  type ForwardRequest,
-  type Observation,
-  type Upstream,
-} from "../../proxy/forward.ts";
+import { forward } from "../../proxy/forward.ts";
+import type { ForwardContext, Forwarded, ForwardRequest, Observation, Upstream } from "../../proxy/forwarding.ts";
 import { createRawTransport } from "../../proxy/raw_transport.ts";
 import { FakeServer, type Peer, until } from "./fake_server.ts";
 

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { Observation } from "../../proxy/forward.ts";
+import type { Observation } from "../../proxy/forwarding.ts";
 import { LinkWindow, PRIOR } from "../../proxy/window.ts";
 
 const seen: Observation = {
