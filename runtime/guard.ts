@@ -37,11 +37,20 @@ export class Guard {
   readonly #tokenDigest: Uint8Array | null;
   readonly #verifier: SignatureVerifier | null;
   readonly #now: () => number;
+  readonly #isOthers: (authority: string) => boolean;
 
-  constructor({ token, clusterKey }: Secrets, { now = Date.now }: { now?: () => number } = {}) {
+  /**
+   * @param options.isOthers true for an authority (host and port) that is known to be another program's: what was
+   * signed for that one is not taken here, so that it cannot be played again from server to server
+   */
+  constructor({ token, clusterKey }: Secrets, { now = Date.now, isOthers = () => false }: {
+    now?: () => number;
+    isOthers?: (authority: string) => boolean;
+  } = {}) {
     this.#tokenDigest = token === null ? null : digestOf(token);
     this.#verifier = clusterKey && new SignatureVerifier(clusterKey);
     this.#now = now;
+    this.#isOthers = isOthers;
   }
 
   /** For writes, admin and listings. */
@@ -90,6 +99,13 @@ export class Guard {
   /** Checks the head. What comes back checks the body. */
   #checkPeer(request: Request): (body: Uint8Array | null) => void {
     if (this.#verifier) {
+      const { authority } = splitTarget(request.url);
+      if (this.#isOthers(authority)) {
+        throw new CdnError(`This request was signed for ${authority}, which is another server`, {
+          source: "client",
+          status: 421, // RFC 9110 §15.5.20
+        });
+      }
       const checkBody = this.#verifier.checkHead(request, this.#now());
       return (body) => checkBody(body, this.#now());
     }

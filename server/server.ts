@@ -1,6 +1,6 @@
 /** Puts the parts of one server together. */
 import { create } from "@bufbuild/protobuf";
-import { type Codec, jsonCodec, wire } from "../proto/mod.ts";
+import { type Codec, jsonCodec, splitTarget, wire } from "../proto/mod.ts";
 import { Guard, noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
@@ -100,13 +100,13 @@ export async function createServer({
   const limits = { ...defaultLimits, ...givenLimits };
   const clock = new HybridClock(identity.id);
   const needs: Needs = { identity, store, clock, limits, secrets, codec, fetch, now, random, log };
-  const guard = new Guard(secrets, { now });
   let ready = false;
 
   // What fails on the way closes what was made before it.
   await using made = new AsyncDisposableStack();
   made.use(store);
   const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
+  const guard = new Guard(secrets, { now, isOthers: (authority) => isAnother(authority, cluster.servers()) });
   const writer = createWriter({ store, cluster, clock, now });
   const uploads = made.use(await makeUploads({ ...needs, writer }));
   const hot = new HotBodies(limits.hotBytes);
@@ -152,6 +152,12 @@ export async function createServer({
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** True where an authority is in the URL of another server, and not in our own (`servers` has ourselves first). */
+function isAnother(authority: string, [self, ...others]: readonly wire.Server[]): boolean {
+  const has = (server?: wire.Server) => server !== undefined && splitTarget(server.url).authority === authority;
+  return !has(self) && others.some(has);
 }
 
 function alone({ identity }: Needs): Cluster {
