@@ -15,17 +15,17 @@ interface Ring {
   oldest: number;
 }
 
-/** Good answers of one server, with no failure of that server between them. */
+/** Good answers of one server over connections that stood, with nothing else of that server between them. */
 interface Run {
-  /** By {@link kindOf}. */
-  rings: (Ring | undefined)[];
+  /** Those that are samples of the round trip alone, and those that are samples of the rate too. */
+  rings: [Ring | undefined, Ring | undefined];
   /** Bytes of those that are told no more. */
   restBytes: number;
 }
 
-/** What an answer is a sample of, beside the round trip: the rate, the cost of connecting, both or neither. */
-function kindOf({ bytes, viewerBound, connectMs }: Observation): number {
-  return (!viewerBound && bytes >= LEAST_RATE_BYTES ? 1 : 0) + (connectMs ? 2 : 0);
+/** 1 where an answer is a sample of the rate, else 0. */
+function kindOf({ bytes, viewerBound }: Observation): 0 | 1 {
+  return !viewerBound && bytes >= LEAST_RATE_BYTES ? 1 : 0;
 }
 
 /** Observations on their way. */
@@ -34,23 +34,24 @@ export class Batch {
   /** The run that each server's next good answer belongs to. */
   readonly #open = new Map<string, Run>();
 
-  /** How many entries wait: runs, and failures. */
+  /** How many entries wait: runs, new connections and failures. */
   get length(): number {
     return this.#told.length;
   }
 
   /** Takes note of one. */
   add(observation: Observation): void {
-    const { outcome, serverId } = observation;
-    if (outcome !== "ok") {
-      // In its place among the good ones: what counts is how many failures come in a row.
+    const { outcome, serverId, connectMs } = observation;
+    if (outcome !== "ok" || connectMs) {
+      // In its place among the others: what counts is how many failures come in a row, and what the round trip was
+      // when a connection was made.
       this.#open.delete(serverId);
       this.#told.push(observation);
       return;
     }
     let run = this.#open.get(serverId);
     if (run === undefined) {
-      this.#open.set(serverId, run = { rings: [], restBytes: 0 });
+      this.#open.set(serverId, run = { rings: [undefined, undefined], restBytes: 0 });
       this.#told.push(run);
     }
     const ring = run.rings[kindOf(observation)] ??= { last: [], oldest: 0 };

@@ -36,14 +36,17 @@ function learn(observations: Observation[]) {
 }
 
 Deno.test("a batch teaches what all that was seen teaches: bytes, failures in a row, and the link", () => {
-  fc.assert(fc.property(fc.array(seen, { maxLength: 200, size: "max" }), (list) => {
-    const all = list.map((one, at) => ({ ...one, atMs: at }) as Observation);
-    const batch = new Batch();
-    for (const observation of all) batch.add(observation);
-    const told = batch.take();
-    assertEquals(learn(told), learn(all));
-    assertEquals([batch.length, batch.take()], [0, []]);
-  }));
+  fc.assert(
+    fc.property(fc.array(seen, { maxLength: 200, size: "max" }), (list) => {
+      const all = list.map((one, at) => ({ ...one, atMs: at }) as Observation);
+      const batch = new Batch();
+      for (const observation of all) batch.add(observation);
+      const told = batch.take();
+      assertEquals(learn(told), learn(all));
+      assertEquals([batch.length, batch.take()], [0, []]);
+    }),
+    { numRuns: 1000 },
+  );
 });
 
 Deno.test("a batch of very many good answers stays small", () => {
