@@ -34,3 +34,11 @@ export function splitTarget(url: string): Target {
     query: pathEnd < end ? url.slice(pathEnd + 1, end) : "",
   };
 }
+
+/**
+ * Host and port as two ends must agree on them: lower case, and without the port where it is the scheme's own
+ * (RFC 9110 §4.2.3, RFC 9421 §2.2.3).
+ */
+export function normalAuthority({ scheme, authority }: Pick<Target, "scheme" | "authority">): string {
+  return authority.replace(scheme === "https" ? /:443$/ : /:80$/, "");
+}

@@ -9,7 +9,7 @@
  * - Peers (servers among themselves, proxies to servers) sign with the cluster key; see `signature.ts`.
  */
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
-import { CdnError, splitTarget } from "../proto/mod.ts";
+import { CdnError, normalAuthority, splitTarget } from "../proto/mod.ts";
 import { readAll } from "./body.ts";
 import { sha256, SignatureVerifier } from "./signature.ts";
 
@@ -99,7 +99,7 @@ export class Guard {
   /** Checks the head. What comes back checks the body. */
   #checkPeer(request: Request): (body: Uint8Array | null) => void {
     if (this.#verifier) {
-      const { authority } = splitTarget(request.url);
+      const authority = normalAuthority(splitTarget(request.url));
       if (this.#isOthers(authority)) {
         throw new CdnError(`This request was signed for ${authority}, which is another server`, {
           source: "client",

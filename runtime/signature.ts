@@ -21,7 +21,7 @@ import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { encodeHex } from "@std/encoding/hex";
 import { encodeBase64Url } from "@std/encoding/base64url";
 import { isInnerList, parseDictionary, serializeInnerList } from "structured-headers";
-import { CdnError, formatDigestField, parseDigestField, splitTarget } from "../proto/mod.ts";
+import { CdnError, formatDigestField, normalAuthority, parseDigestField, splitTarget } from "../proto/mod.ts";
 
 /** The name under which our signature stands in the two dictionaries. */
 const LABEL = "metacdn";
@@ -202,8 +202,8 @@ function componentValue(name: string, parts: SignedParts, target: ReturnType<typ
   switch (name) {
     case "@method":
       return parts.method;
-    case "@authority": // §2.2.3: lower case, the scheme's default port left out
-      return target.authority.replace(target.scheme === "https" ? /:443$/ : /:80$/, "");
+    case "@authority":
+      return normalAuthority(target);
     case "@path":
       return target.path;
     case "@query": // §2.2.7: with its "?"

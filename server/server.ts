@@ -1,6 +1,6 @@
 /** Puts the parts of one server together. */
 import { create } from "@bufbuild/protobuf";
-import { type Codec, jsonCodec, splitTarget, wire } from "../proto/mod.ts";
+import { type Codec, jsonCodec, wire } from "../proto/mod.ts";
 import { Guard, noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
@@ -106,7 +106,7 @@ export async function createServer({
   await using made = new AsyncDisposableStack();
   made.use(store);
   const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
-  const guard = new Guard(secrets, { now, isOthers: (authority) => isAnother(authority, cluster.servers()) });
+  const guard = new Guard(secrets, { now, isOthers: (authority) => cluster.isAnother(authority) });
   const writer = createWriter({ store, cluster, clock, now });
   const uploads = made.use(await makeUploads({ ...needs, writer }));
   const hot = new HotBodies(limits.hotBytes);
@@ -152,12 +152,6 @@ export async function createServer({
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-/** True where an authority is in the URL of another server, and not in our own (`servers` has ourselves first). */
-function isAnother(authority: string, [self, ...others]: readonly wire.Server[]): boolean {
-  const has = (server?: wire.Server) => server !== undefined && splitTarget(server.url).authority === authority;
-  return !has(self) && others.some(has);
 }
 
 function alone({ identity }: Needs): Cluster {

@@ -14,6 +14,8 @@ export interface Cluster {
   changed(): void;
   /** Ourselves first, then the others by id, each with its health; removed ones are not among them. */
   servers(): wire.Server[];
+  /** True where an authority (`normalAuthority`) is that of another server's URL, and not of our own. */
+  isAnother(authority: string): boolean;
   /** Asks the server at `url` who it is, and adds it. Throws a `CdnError` (source "peer") where it does not answer. */
   addServer(url: string): Promise<wire.Server>;
   /** Takes a server off the list, here and soon everywhere; false where there is none of that id, or it is ourselves. */
@@ -42,6 +44,7 @@ export function noCluster(self: () => wire.Server): Cluster {
     close: () => Promise.resolve(),
     changed() {},
     servers: () => [self()],
+    isAnother: () => false,
     addServer: alone,
     removeServer: () => Promise.resolve(false),
     exchangeServers: (list) => Promise.resolve(list),

@@ -1,7 +1,7 @@
 /** Puts the pieces together: members and gossip, a sender for each other server, and the receiver. */
 import { clone, create } from "@bufbuild/protobuf";
 import { join } from "@std/path";
-import { CdnError, type Manifest, wire } from "../../proto/mod.ts";
+import { CdnError, type Manifest, normalAuthority, splitTarget, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { PeerClient } from "../../runtime/peer_client.ts";
 import type { HybridClock } from "../clock.ts";
@@ -129,6 +129,12 @@ class RunningCluster implements Cluster {
     const self = clone(wire.ServerSchema, members.self);
     self.health = create(wire.ServerHealthSchema, { state: "self", lastHeardMs: BigInt(now()) });
     return [self, ...members.others().map((server) => this.#withHealth(server))];
+  }
+
+  isAnother(authority: string): boolean {
+    const { members } = this.#parts;
+    const has = ({ url }: wire.Server) => normalAuthority(splitTarget(url)) === authority;
+    return !has(members.self) && members.others().some(has);
   }
 
   async addServer(url: string): Promise<wire.Server> {

@@ -225,3 +225,24 @@ Deno.test("a token without a cluster key lets no peer in; a cluster key without 
   assertEquals(status(() => keyed.requirePeer(signed(url))), 200);
   assertEquals(status(() => keyed.requireToken(request(url))), 200);
 });
+
+Deno.test("what was signed for another server is refused, however its default port is written", () => {
+  const guard = new Guard({ token: null, clusterKey }, {
+    now: () => now,
+    isOthers: (authority) => authority === "other.example",
+  });
+  for (
+    const [url, want] of [
+      ["http://other.example/-/v1/servers", 421],
+      ["http://other.example:80/-/v1/servers", 421],
+      ["http://OTHER.example:80/-/v1/servers", 421],
+      ["http://other.example:8080/-/v1/servers", 200],
+      ["http://ours.example/-/v1/servers", 200],
+    ] as const
+  ) {
+    const fields = signRequest({ method: "GET", url }, { key: clusterKey, nowMs: now, nonce: randomNonce() });
+    // Not `new Request`, which would drop the default port.
+    const given = { method: "GET", url, headers: new Headers(fields) } as Request;
+    assertEquals(status(() => guard.requirePeer(given)), want, url);
+  }
+});
