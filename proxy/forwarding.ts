@@ -1,6 +1,6 @@
 /** What forwarding is given, what it leads to, and what is seen of it on the way: the words of `forward.ts`. */
 import type { BodySource } from "./body_source.ts";
-import type { HeaderLine, StopSignal, Transport } from "./transport.ts";
+import type { HeaderLine, Transport, UpstreamRequest } from "./transport.ts";
 
 /** A server that a request may go to. */
 export interface Upstream {
@@ -9,17 +9,8 @@ export interface Upstream {
   origin: string;
 }
 
-/** What a viewer asked, with the hop-by-hop fields gone. */
-export interface ForwardRequest {
-  method: string;
-  /** Path and query as sent. */
-  target: string;
-  headers: readonly HeaderLine[];
-  body: ReadableStream<Uint8Array> | null;
-  bodyLength: number | null;
-  /** The viewer went away. */
-  signal: StopSignal;
-}
+/** What a viewer asked, with the hop-by-hop fields gone: a request to a server that is yet to be chosen. */
+export type ForwardRequest = Omit<UpstreamRequest, "origin" | "headTimeoutMs" | "idleTimeoutMs">;
 
 /** One attempt at one server, as it went: what the measurements are made of. */
 export interface Observation {

@@ -53,11 +53,13 @@ export function admit(method: string, target: Target, hosts: Hosts): Admitted {
 }
 
 function isOurs({ scheme, authority }: Target, { names, servers, port }: Hosts): boolean {
-  const host = hostOf(authority).replace(/\.$/, "");
+  const name = hostOf(authority);
+  const host = name.replace(/\.$/, "");
   if (host === "") return false;
-  if (!/^(:\d{0,5})?$/.test(authority.slice(hostOf(authority).length))) return false;
+  const afterHost = authority.slice(name.length);
+  if (!/^(:\d{0,5})?$/.test(afterHost)) return false;
   if (names.has(host)) return true;
-  const portText = authority.slice(hostOf(authority).length + 1);
+  const portText = afterHost.slice(1);
   const wanted = portText === "" ? (scheme === "https" ? 443 : 80) : Number(portText);
   return servers.has(`${host}:${wanted}`) || (wanted === port && (isLoopback(host) || isAddress(host)));
 }
