@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file metacdn/v1/object.proto.
  */
 export const file_metacdn_v1_object: GenFile = /*@__PURE__*/
-  fileDesc("ChdtZXRhY2RuL3YxL29iamVjdC5wcm90bxIKbWV0YWNkbi52MSI7CgdWZXJzaW9uEg8KB3dhbGxfbXMYASABKAMSDwoHY291bnRlchgCIAEoDRIOCgZzZXJ2ZXIYAyABKAki/wEKCE1hbmlmZXN0EgwKBHBhdGgYASABKAkSJAoHdmVyc2lvbhgCIAEoCzITLm1ldGFjZG4udjEuVmVyc2lvbhIPCgdkZWxldGVkGAMgASgIEg4KBnNoYTI1NhgEIAEoCRIMCgRzaXplGAUgASgEEhIKCm1lZGlhX3R5cGUYBiABKAkSDAoEbmFtZRgHIAEoCRITCgttb2RpZmllZF9tcxgIIAEoAxIsCgRtZXRhGAkgAygLMh4ubWV0YWNkbi52MS5NYW5pZmVzdC5NZXRhRW50cnkaKwoJTWV0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQQoKT2JqZWN0TGlzdBIlCgdvYmplY3RzGAEgAygLMhQubWV0YWNkbi52MS5NYW5pZmVzdBIMCgRuZXh0GAIgASgJIksKBU9mZmVyEgwKBGZyb20YASABKAkSCwoDdXJsGAIgASgJEicKCW1hbmlmZXN0cxgDIAMoCzIULm1ldGFjZG4udjEuTWFuaWZlc3Qi3gEKC09mZmVyQW5zd2VyEi8KB3Jlc3VsdHMYASADKAsyHi5tZXRhY2RuLnYxLk9mZmVyQW5zd2VyLlJlc3VsdBpKCgZSZXN1bHQSMAoHb3V0Y29tZRgBIAEoDjIfLm1ldGFjZG4udjEuT2ZmZXJBbnN3ZXIuT3V0Y29tZRIOCgZyZWFzb24YAiABKAkiUgoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASCAoESEVMRBABEgsKB1BVTExJTkcQAhIKCgZGQUlMRUQQAxILCgdSRUZVU0VEEARiBnByb3RvMw");
+  fileDesc("ChdtZXRhY2RuL3YxL29iamVjdC5wcm90bxIKbWV0YWNkbi52MSI7CgdWZXJzaW9uEg8KB3dhbGxfbXMYASABKAMSDwoHY291bnRlchgCIAEoDRIOCgZzZXJ2ZXIYAyABKAkikgIKCE1hbmlmZXN0EgwKBHBhdGgYASABKAkSJAoHdmVyc2lvbhgCIAEoCzITLm1ldGFjZG4udjEuVmVyc2lvbhIPCgdkZWxldGVkGAMgASgIEg4KBnNoYTI1NhgEIAEoCRIMCgRzaXplGAUgASgEEhIKCm1lZGlhX3R5cGUYBiABKAkSDAoEbmFtZRgHIAEoCRITCgttb2RpZmllZF9tcxgIIAEoAxIsCgRtZXRhGAkgAygLMh4ubWV0YWNkbi52MS5NYW5pZmVzdC5NZXRhRW50cnkSEQoJc2lnbmF0dXJlGAogASgMGisKCU1ldGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkEKCk9iamVjdExpc3QSJQoHb2JqZWN0cxgBIAMoCzIULm1ldGFjZG4udjEuTWFuaWZlc3QSDAoEbmV4dBgCIAEoCSJLCgVPZmZlchIMCgRmcm9tGAEgASgJEgsKA3VybBgCIAEoCRInCgltYW5pZmVzdHMYAyADKAsyFC5tZXRhY2RuLnYxLk1hbmlmZXN0It4BCgtPZmZlckFuc3dlchIvCgdyZXN1bHRzGAEgAygLMh4ubWV0YWNkbi52MS5PZmZlckFuc3dlci5SZXN1bHQaSgoGUmVzdWx0EjAKB291dGNvbWUYASABKA4yHy5tZXRhY2RuLnYxLk9mZmVyQW5zd2VyLk91dGNvbWUSDgoGcmVhc29uGAIgASgJIlIKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEggKBEhFTEQQARILCgdQVUxMSU5HEAISCgoGRkFJTEVEEAMSCwoHUkVGVVNFRBAEYgZwcm90bzM");
 
 /**
  * A hybrid logical clock's stamp (Kulkarni et al., "Logical Physical Clocks", 2014).
@@ -105,6 +105,14 @@ export type Manifest = Message<"metacdn.v1.Manifest"> & {
    * @generated from field: map<string, string> meta = 9;
    */
   meta: { [key: string]: string };
+
+  /**
+   * Ed25519 (RFC 8032) by the server that accepted the write (version.server), over the canonical form of all fields
+   * above (proto/manifest_signature.ts): 64 bytes.
+   *
+   * @generated from field: bytes signature = 10;
+   */
+  signature: Uint8Array;
 };
 
 /**

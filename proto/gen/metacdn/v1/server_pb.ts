@@ -4,8 +4,8 @@
 // @generated from file metacdn/v1/server.proto (package metacdn.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Version } from "./object_pb.ts";
 import { file_metacdn_v1_object } from "./object_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file metacdn/v1/server.proto.
  */
 export const file_metacdn_v1_server: GenFile = /*@__PURE__*/
-  fileDesc("ChdtZXRhY2RuL3YxL3NlcnZlci5wcm90bxIKbWV0YWNkbi52MSKjAgoGU2VydmVyEgoKAmlkGAEgASgJEgsKA3VybBgCIAEoCRIQCghwcm92aWRlchgDIAEoCRIOCgZyZWdpb24YBCABKAkSDAoEcm9sZRgFIAEoCRIuCgZsYWJlbHMYBiADKAsyHi5tZXRhY2RuLnYxLlNlcnZlci5MYWJlbHNFbnRyeRIQCghzb2Z0d2FyZRgHIAEoCRIkCgd1cGRhdGVkGAggASgLMhMubWV0YWNkbi52MS5WZXJzaW9uEg8KB3JlbW92ZWQYCSABKAgSKAoGaGVhbHRoGAogASgLMhgubWV0YWNkbi52MS5TZXJ2ZXJIZWFsdGgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJYCgxTZXJ2ZXJIZWFsdGgSDQoFc3RhdGUYASABKAkSFQoNbGFzdF9oZWFyZF9tcxgCIAEoAxITCgtsYWdfb2JqZWN0cxgDIAEoBBINCgVlcnJvchgEIAEoCSIxCgpTZXJ2ZXJMaXN0EiMKB3NlcnZlcnMYASADKAsyEi5tZXRhY2RuLnYxLlNlcnZlciIYCglBZGRTZXJ2ZXISCwoDdXJsGAEgASgJYgZwcm90bzM", [file_metacdn_v1_object]);
+  fileDesc("ChdtZXRhY2RuL3YxL3NlcnZlci5wcm90bxIKbWV0YWNkbi52MSLxAgoGU2VydmVyEgoKAmlkGAEgASgJEgsKA3VybBgCIAEoCRIQCghwcm92aWRlchgDIAEoCRIOCgZyZWdpb24YBCABKAkSDAoEcm9sZRgFIAEoCRIuCgZsYWJlbHMYBiADKAsyHi5tZXRhY2RuLnYxLlNlcnZlci5MYWJlbHNFbnRyeRIQCghzb2Z0d2FyZRgHIAEoCRIkCgd1cGRhdGVkGAggASgLMhMubWV0YWNkbi52MS5WZXJzaW9uEg8KB3JlbW92ZWQYCSABKAgSKAoGaGVhbHRoGAogASgLMhgubWV0YWNkbi52MS5TZXJ2ZXJIZWFsdGgSEgoKcHVibGljX2tleRgLIAEoDBITCgtjZXJ0aWZpY2F0ZRgMIAEoDBIQCghkcmFpbmluZxgNIAEoCBIRCglzaWduYXR1cmUYDiABKAwaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASL4AQoMU2VydmVySGVhbHRoEg0KBXN0YXRlGAEgASgJEhUKDWxhc3RfaGVhcmRfbXMYAiABKAMSEwoLbGFnX29iamVjdHMYAyABKAQSDQoFZXJyb3IYBCABKAkSEwoLaW5jYXJuYXRpb24YBSABKAQSEQoJbGFnX2J5dGVzGAYgASgEEh8KBW1hcmtzGAcgAygLMhAubWV0YWNkbi52MS5NYXJrEisKB2NvbnRlbnQYCCABKAsyGi5tZXRhY2RuLnYxLkNvbnRlbnRTdW1tYXJ5Eg4KBnJ0dF9tcxgJIAEoARIYChBieXRlc19wZXJfc2Vjb25kGAogASgBIjQKBE1hcmsSDgoGcmVhc29uGAEgASgJEg0KBWF0X21zGAIgASgDEg0KBWNvdW50GAMgASgNIm4KDkNvbnRlbnRTdW1tYXJ5Eg4KBmRpZ2VzdBgBIAEoDBIPCgdvYmplY3RzGAIgASgEEhYKDndhbnRlZF9vYmplY3RzGAMgASgEEhQKDHdhbnRlZF9ieXRlcxgEIAEoBBINCgVzdGFsZRgFIAEoCCKGAQoKU2VydmVyTGlzdBIjCgdzZXJ2ZXJzGAEgAygLMhIubWV0YWNkbi52MS5TZXJ2ZXISJgoIbGl2ZW5lc3MYAiADKAsyFC5tZXRhY2RuLnYxLkxpdmVuZXNzEisKB2NvbnRlbnQYAyABKAsyGi5tZXRhY2RuLnYxLkNvbnRlbnRTdW1tYXJ5IqIBCghMaXZlbmVzcxIKCgJpZBgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLm1ldGFjZG4udjEuTGl2ZW5lc3MuU3RhdGUSEwoLaW5jYXJuYXRpb24YAyABKAQiSgoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIJCgVBTElWRRABEgsKB1NVU1BFQ1QQAhIICgRERUFEEAMSCAoETEVGVBAEIhgKCUFkZFNlcnZlchILCgN1cmwYASABKAkiIAoMQ2hhbmdlU2VydmVyEhAKCGRyYWluaW5nGAEgASgIYgZwcm90bzM", [file_metacdn_v1_object]);
 
 /**
  * One server, as it describes itself.
@@ -85,6 +85,34 @@ export type Server = Message<"metacdn.v1.Server"> & {
    * @generated from field: metacdn.v1.ServerHealth health = 10;
    */
   health?: ServerHealth | undefined;
+
+  /**
+   * Its Ed25519 public key (RFC 8032), 32 bytes: its requests and the manifests that it wrote are signed with it.
+   *
+   * @generated from field: bytes public_key = 11;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * With TLS: its certificate (DER), by which our own CA binds the key to the id.
+   *
+   * @generated from field: bytes certificate = 12;
+   */
+  certificate: Uint8Array;
+
+  /**
+   * The admins' word: it takes no new content and is sent no viewers, until it is let go on.
+   *
+   * @generated from field: bool draining = 13;
+   */
+  draining: boolean;
+
+  /**
+   * Ed25519 by `updated.server` over the record without health and signature (proto/record_signature.ts): 64 bytes.
+   *
+   * @generated from field: bytes signature = 14;
+   */
+  signature: Uint8Array;
 };
 
 /**
@@ -99,7 +127,7 @@ export const ServerSchema: GenMessage<Server> = /*@__PURE__*/
  */
 export type ServerHealth = Message<"metacdn.v1.ServerHealth"> & {
   /**
-   * "self", "reachable", "unreachable" or "unknown".
+   * "self", "alive", "suspect", "dead", "left" or "unknown".
    *
    * @generated from field: string state = 1;
    */
@@ -111,18 +139,54 @@ export type ServerHealth = Message<"metacdn.v1.ServerHealth"> & {
   lastHeardMs: bigint;
 
   /**
-   * Objects that the answering server has and that this one has not confirmed.
+   * Objects that this server is known to lack: what it says itself, and what it has not confirmed to the answering one.
    *
    * @generated from field: uint64 lag_objects = 3;
    */
   lagObjects: bigint;
 
   /**
-   * Why it was last unreachable.
+   * Why it was last unreachable, or what it does not take.
    *
    * @generated from field: string error = 4;
    */
   error: string;
+
+  /**
+   * @generated from field: uint64 incarnation = 5;
+   */
+  incarnation: bigint;
+
+  /**
+   * The bytes of what it says that it lacks.
+   *
+   * @generated from field: uint64 lag_bytes = 6;
+   */
+  lagBytes: bigint;
+
+  /**
+   * What it was caught at, the latest first.
+   *
+   * @generated from field: repeated metacdn.v1.Mark marks = 7;
+   */
+  marks: Mark[];
+
+  /**
+   * @generated from field: metacdn.v1.ContentSummary content = 8;
+   */
+  content?: ContentSummary | undefined;
+
+  /**
+   * Round trip and rate as measured; 0 where not.
+   *
+   * @generated from field: double rtt_ms = 9;
+   */
+  rttMs: number;
+
+  /**
+   * @generated from field: double bytes_per_second = 10;
+   */
+  bytesPerSecond: number;
 };
 
 /**
@@ -131,6 +195,82 @@ export type ServerHealth = Message<"metacdn.v1.ServerHealth"> & {
  */
 export const ServerHealthSchema: GenMessage<ServerHealth> = /*@__PURE__*/
   messageDesc(file_metacdn_v1_server, 1);
+
+/**
+ * Something that a server offered or sent and that was refused: a forged body, a rollback, an unknown signer.
+ *
+ * @generated from message metacdn.v1.Mark
+ */
+export type Mark = Message<"metacdn.v1.Mark"> & {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: int64 at_ms = 2;
+   */
+  atMs: bigint;
+
+  /**
+   * How often.
+   *
+   * @generated from field: uint32 count = 3;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message metacdn.v1.Mark.
+ * Use `create(MarkSchema)` to create a new message.
+ */
+export const MarkSchema: GenMessage<Mark> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_server, 2);
+
+/**
+ * What a server knows and holds, in short.
+ *
+ * @generated from message metacdn.v1.ContentSummary
+ */
+export type ContentSummary = Message<"metacdn.v1.ContentSummary"> & {
+  /**
+   * Of everything that it knows (tombstones too): the root of its digest tree, 8 bytes.
+   *
+   * @generated from field: bytes digest = 1;
+   */
+  digest: Uint8Array;
+
+  /**
+   * @generated from field: uint64 objects = 2;
+   */
+  objects: bigint;
+
+  /**
+   * Known here, but the body is not here (yet).
+   *
+   * @generated from field: uint64 wanted_objects = 3;
+   */
+  wantedObjects: bigint;
+
+  /**
+   * @generated from field: uint64 wanted_bytes = 4;
+   */
+  wantedBytes: bigint;
+
+  /**
+   * It was away for longer than tombstones live: what it knows may have been deleted meanwhile.
+   *
+   * @generated from field: bool stale = 5;
+   */
+  stale: boolean;
+};
+
+/**
+ * Describes the message metacdn.v1.ContentSummary.
+ * Use `create(ContentSummarySchema)` to create a new message.
+ */
+export const ContentSummarySchema: GenMessage<ContentSummary> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_server, 3);
 
 /**
  * GET /-/v1/servers; POST /-/v1/peer/servers (both ways: each side learns the other's list).
@@ -142,6 +282,20 @@ export type ServerList = Message<"metacdn.v1.ServerList"> & {
    * @generated from field: repeated metacdn.v1.Server servers = 1;
    */
   servers: Server[];
+
+  /**
+   * Between servers: how the sender believes that each fares.
+   *
+   * @generated from field: repeated metacdn.v1.Liveness liveness = 2;
+   */
+  liveness: Liveness[];
+
+  /**
+   * Between servers: the sender's own.
+   *
+   * @generated from field: metacdn.v1.ContentSummary content = 3;
+   */
+  content?: ContentSummary | undefined;
 };
 
 /**
@@ -149,7 +303,74 @@ export type ServerList = Message<"metacdn.v1.ServerList"> & {
  * Use `create(ServerListSchema)` to create a new message.
  */
 export const ServerListSchema: GenMessage<ServerList> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_server, 2);
+  messageDesc(file_metacdn_v1_server, 4);
+
+/**
+ * How one server fares (SWIM: Das, Gupta, Motivala, 2002).
+ *
+ * @generated from message metacdn.v1.Liveness
+ */
+export type Liveness = Message<"metacdn.v1.Liveness"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: metacdn.v1.Liveness.State state = 2;
+   */
+  state: Liveness_State;
+
+  /**
+   * Only the server itself raises it, to refute a suspicion.
+   *
+   * @generated from field: uint64 incarnation = 3;
+   */
+  incarnation: bigint;
+};
+
+/**
+ * Describes the message metacdn.v1.Liveness.
+ * Use `create(LivenessSchema)` to create a new message.
+ */
+export const LivenessSchema: GenMessage<Liveness> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_server, 5);
+
+/**
+ * @generated from enum metacdn.v1.Liveness.State
+ */
+export enum Liveness_State {
+  /**
+   * @generated from enum value: STATE_UNSPECIFIED = 0;
+   */
+  STATE_UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: ALIVE = 1;
+   */
+  ALIVE = 1,
+
+  /**
+   * @generated from enum value: SUSPECT = 2;
+   */
+  SUSPECT = 2,
+
+  /**
+   * @generated from enum value: DEAD = 3;
+   */
+  DEAD = 3,
+
+  /**
+   * @generated from enum value: LEFT = 4;
+   */
+  LEFT = 4,
+}
+
+/**
+ * Describes the enum metacdn.v1.Liveness.State.
+ */
+export const Liveness_StateSchema: GenEnum<Liveness_State> = /*@__PURE__*/
+  enumDesc(file_metacdn_v1_server, 5, 0);
 
 /**
  * POST /-/v1/servers: add the server at `url`. It is asked who it is.
@@ -168,5 +389,24 @@ export type AddServer = Message<"metacdn.v1.AddServer"> & {
  * Use `create(AddServerSchema)` to create a new message.
  */
 export const AddServerSchema: GenMessage<AddServer> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_server, 3);
+  messageDesc(file_metacdn_v1_server, 6);
+
+/**
+ * PATCH /-/v1/servers/{id}
+ *
+ * @generated from message metacdn.v1.ChangeServer
+ */
+export type ChangeServer = Message<"metacdn.v1.ChangeServer"> & {
+  /**
+   * @generated from field: bool draining = 1;
+   */
+  draining: boolean;
+};
+
+/**
+ * Describes the message metacdn.v1.ChangeServer.
+ * Use `create(ChangeServerSchema)` to create a new message.
+ */
+export const ChangeServerSchema: GenMessage<ChangeServer> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_server, 7);
 

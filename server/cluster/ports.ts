@@ -1,0 +1,105 @@
+/**
+ * What a cluster needs of the world. A server gives it the network, a disk and keys; a simulation gives it others, and
+ * replays exactly: whatever is not here (and not time, chance and timers, which are given too) is computation.
+ */
+import type { Manifest, wire } from "../../proto/mod.ts";
+import type { BodySource } from "../store/store.ts";
+import type { Answer, CallName, Question } from "./calls.ts";
+
+/** A body as another server begins to send it. */
+export interface IncomingBody {
+  /** Where in the body the chunks start: what was asked for, or 0. */
+  start: number;
+  /** Of the whole body, where the other server said so. */
+  size: number | null;
+  /** Throws a `CdnError` where it breaks off or pauses too long. Each chunk is valid until the next is asked for. */
+  chunks: AsyncIterable<Uint8Array>;
+}
+
+/** How other servers are reached. Every failure is a `CdnError` (source "peer") with the status they answered. */
+export interface Network {
+  /** Asks the server at `url`. Resolves with its checked answer. */
+  ask<Name extends CallName>(
+    url: string,
+    name: Name,
+    question: Question<Name>,
+    options: { timeoutMs: number; signal: AbortSignal },
+  ): Promise<Answer<Name>>;
+  /**
+   * Asks for a body from byte `start` on. The caller reads the chunks to their end or returns the iterator.
+   * @throws {CdnError} status 404 where it does not hold the body, 416 where the body has no such byte.
+   */
+  openBody(
+    url: string,
+    options: { sha256: string; start: number; idleMs: number; signal: AbortSignal },
+  ): Promise<IncomingBody>;
+}
+
+/** What a cluster remembers over a restart; every change is durable when the method returns. */
+export interface Ledger {
+  /** Every record of a server (`records.ts`). */
+  records(): wire.Server[];
+  /** Replaces the record of its id and kind. */
+  saveRecord(record: wire.Server): void;
+  /** The change up to which a server has settled everything; 0 at first. */
+  cursor(server: string): number;
+  saveCursor(server: string, change: number): void;
+  /** The server will be offered everything again. */
+  dropCursor(server: string): void;
+  /** A small fact by name, such as our incarnation; null where it was never saved. */
+  fact(name: string): string | null;
+  saveFact(name: string, value: string): void;
+  /** What is known and whose body is not held. */
+  wanted: WantedTable;
+  close(): void;
+}
+
+/** Manifests whose bodies are not here: by path, one each. */
+export interface WantedTable {
+  get(path: string): Manifest | null;
+  /** Adds or replaces. */
+  set(manifest: Manifest): void;
+  /** Those of a version only, so that a newer one is not lost. False where it is another one, or none. */
+  remove(path: string, version: Manifest["version"]): boolean;
+  /** In the order in which they were first set, behind the place `after` (0: from the start). */
+  next(after: number, limit: number): { manifest: Manifest; place: number }[];
+  /** By path, behind `after`. */
+  list(after: string, limit: number): Manifest[];
+  /** Those that name a body. */
+  byBody(sha256: string): Manifest[];
+  /** Those with key (`pathKey`) in [from, to), ordered by key, then path; behind `after`. */
+  byKey(from: number, to: number, limit: number, after?: { key: number; path: string }): Manifest[];
+  /** How many, and the bytes of their bodies. */
+  total(): { objects: number; bytes: number };
+}
+
+/** Beginnings of bodies on the store's own disk, by digest. */
+export interface Partials {
+  /** How many bytes there are; 0 where none. */
+  size(sha256: string): Promise<number>;
+  /** Opens one to write on: at its end, or from nothing. @throws {CdnError} 507 where there is no room. */
+  append(sha256: string, options: { fresh: boolean }): Promise<PartialWriter>;
+  /** The bytes from `start` on that are there now, as chunks. */
+  read(sha256: string, start: number): AsyncIterable<Uint8Array>;
+  /** To be staged by the store, which takes it away. */
+  source(sha256: string): BodySource;
+  /** Throws it away, where there is one. */
+  discard(sha256: string): Promise<void>;
+}
+
+/** An open beginning. */
+export interface PartialWriter extends AsyncDisposable {
+  /** @throws {CdnError} 507 where there is no room. */
+  write(chunk: Uint8Array): Promise<void>;
+}
+
+/** Our key, and how others' signatures are checked: Ed25519 (RFC 8032). Synchronous, so that a simulation replays. */
+export interface Keys {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  /** With TLS: our certificate (DER), by which the CA binds our key to our id; empty without. */
+  readonly certificate: Uint8Array<ArrayBuffer>;
+  /** 64 bytes. */
+  sign(bytes: Uint8Array): Uint8Array<ArrayBuffer>;
+  verify(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean;
+}
