@@ -24,6 +24,12 @@ export class Holders {
     return known !== undefined && compareVersions(known, version) >= 0;
   }
 
+  /** The version that the server is known to hold, where that is newer than this one. */
+  newer(server: string, { path, version }: Pick<Manifest, "path" | "version">): Version | null {
+    const known = this.#paths.get(path)?.get(server);
+    return known && compareVersions(known, version) > 0 ? known : null;
+  }
+
   /** Forgets what a server holds. */
   forget(server: string): void {
     for (const held of this.#paths.values()) held.delete(server);

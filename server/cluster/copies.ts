@@ -1,0 +1,78 @@
+/** How many servers hold a manifest on disk, and waiting until enough do. */
+import { CdnError, type Manifest } from "../../proto/mod.ts";
+import type { Holders } from "./holders.ts";
+import type { Schedule } from "./wake.ts";
+
+/** What counting works with. */
+export interface CopiesOptions {
+  holders: Holders;
+  /** The other servers whose copies count: origins on the list that are not being drained. */
+  counted: () => readonly string[];
+  /** 1 where our own copy counts, 0 where not (an edge). */
+  own: () => number;
+  /** How many copies an acknowledged write has. */
+  least: () => number;
+  waitMs: number;
+  schedule: Schedule;
+  signal: AbortSignal;
+}
+
+/** Counts copies. */
+export class Copies {
+  readonly #options: CopiesOptions;
+  readonly #waiting = new Map<() => void, Manifest>();
+
+  constructor(options: CopiesOptions) {
+    this.#options = options;
+  }
+
+  /** Servers that are known to hold this version, or a newer one, on disk; ourselves among them. */
+  count(manifest: Manifest): number {
+    const { holders, counted, own } = this.#options;
+    return own() + counted().filter((id) => holders.has(id, manifest)).length;
+  }
+
+  /** A server said that it holds something, or the list changed. */
+  changed(): void {
+    for (const look of [...this.#waiting.keys()]) look();
+  }
+
+  /** A server knows just what we know, and lacks nothing of it. */
+  confirm(id: string): void {
+    for (const manifest of this.#waiting.values()) this.#options.holders.note(id, manifest);
+    this.changed();
+  }
+
+  /**
+   * Resolves with the number of copies once they are enough.
+   * @throws {CdnError} 503 where they are not in time: the write is kept and goes on spreading, but it is not
+   * acknowledged.
+   */
+  async secure(manifest: Manifest): Promise<number> {
+    const { least, waitMs, schedule, signal } = this.#options;
+    const enough = () => this.count(manifest) >= least();
+    if (!enough()) {
+      await new Promise<void>((resolve) => {
+        const end = () => {
+          cancel();
+          this.#waiting.delete(look);
+          signal.removeEventListener("abort", end);
+          resolve();
+        };
+        const look = () => enough() && end();
+        const cancel = schedule(end, waitMs);
+        this.#waiting.set(look, manifest);
+        signal.addEventListener("abort", end);
+      });
+    }
+    const copies = this.count(manifest);
+    if (copies >= least()) return copies;
+    throw new CdnError(
+      `Cannot acknowledge ${
+        manifest.path.slice(0, 200)
+      }: ${copies} of ${least()} servers that must hold it do so far; ` +
+        "it is kept here and goes on spreading",
+      { source: "server", status: 503, retry: true, retryAfterSeconds: 5, headers: { "metacdn-copies": `${copies}` } },
+    );
+  }
+}

@@ -1,0 +1,82 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { CdnError, type Manifest } from "../../../proto/mod.ts";
+import { Copies } from "../../../server/cluster/copies.ts";
+import { Holders } from "../../../server/cluster/holders.ts";
+
+const manifest: Manifest = {
+  path: "/a",
+  version: { wallMs: 1, counter: 0, server: "a" },
+  deleted: false,
+  sha256: "0".repeat(64),
+  size: 1,
+  mediaType: "text/plain",
+  name: "",
+  modifiedMs: 0,
+  meta: {},
+};
+
+/** Copies whose time passes by hand. */
+function counting({ least = 2, own = 1, counted = ["b", "c"] } = {}) {
+  const holders = new Holders();
+  const stop = new AbortController();
+  const timers: (() => void)[] = [];
+  const copies = new Copies({
+    holders,
+    counted: () => counted,
+    own: () => own,
+    least: () => least,
+    waitMs: 10,
+    schedule: (action) => {
+      timers.push(action);
+      return () => void timers.splice(timers.indexOf(action), 1);
+    },
+    signal: stop.signal,
+  });
+  return { copies, holders, stop, timers };
+}
+
+Deno.test("a write is acknowledged when enough servers hold it, and not before", async () => {
+  const { copies, holders, timers } = counting();
+  let done = 0;
+  const secured = copies.secure(manifest).then((count) => done = count);
+  holders.note("stranger", manifest);
+  copies.changed();
+  await Promise.resolve();
+  assertEquals([done, timers.length], [0, 1]);
+  holders.note("c", manifest);
+  copies.changed();
+  await secured;
+  assertEquals([done, timers.length], [2, 0]);
+});
+
+Deno.test("a newer version that a server holds counts, an older one does not", () => {
+  const { copies, holders } = counting();
+  holders.note("b", { ...manifest, version: { ...manifest.version, wallMs: 0 } });
+  assertEquals(copies.count(manifest), 1);
+  holders.note("b", { ...manifest, version: { ...manifest.version, wallMs: 2 } });
+  assertEquals(copies.count(manifest), 2);
+});
+
+Deno.test("a server that knows just what we know and lacks nothing holds what is waited for", async () => {
+  const { copies } = counting();
+  const secured = copies.secure(manifest);
+  copies.confirm("b");
+  assertEquals(await secured, 2);
+});
+
+Deno.test("too few in time: a 503 with how many there are, and nothing promised", async () => {
+  const { copies, timers } = counting({ least: 3 });
+  const secured = assertRejects(() => copies.secure(manifest), CdnError, "1 of 3 servers");
+  timers[0]!();
+  const error = await secured;
+  assertEquals([error.status, error.retry, error.headers["metacdn-copies"]], [503, true, "1"]);
+});
+
+Deno.test("an edge's own copy does not count; a server that ends promises nothing more", async () => {
+  const { copies, holders, stop } = counting({ least: 1, own: 0 });
+  const secured = assertRejects(() => copies.secure(manifest), CdnError);
+  stop.abort();
+  await secured;
+  holders.note("b", manifest);
+  assertEquals(await copies.secure(manifest), 1);
+});
