@@ -18,6 +18,7 @@ import { createLogger } from "../runtime/log.ts";
 import { readSecrets } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
 import {
+  clusterDefaults,
   defaultLimits,
   defaultRules,
   defaultUploadLimits,
@@ -66,6 +67,27 @@ const spec = {
       most: 1000,
     }),
     "min-free": sizeFlag("64MiB", "refuse bytes that would leave less than this free on the disk", { least: 0 }),
+    "min-copies": numberFlag(
+      "N",
+      0,
+      "acknowledge a write once so many servers hold it on disk; 0: two once there ever was another server, else one",
+      { most: 16 },
+    ),
+    "copies-timeout": numberFlag("MS", clusterDefaults.copiesWaitMs, "how long a write waits for its copies", {
+      least: 100,
+      most: 600_000,
+    }),
+    "sync-rate": sizeFlag("0", "fetch at most so many bytes a second in the background; 0: as fast as it goes", {
+      least: 0,
+    }),
+    "scrub-rate": sizeFlag("8MiB", "read all content again and compare it, so many bytes a second; 0: never", {
+      least: 0,
+    }),
+    "heartbeat": numberFlag("MS", clusterDefaults.pingMs, "between two heartbeats", { least: 50, most: 60_000 }),
+    "tombstone-days": numberFlag("DAYS", 30, "how long a delete is remembered; who was away longer starts from empty", {
+      least: 1,
+      most: 3650,
+    }),
   },
   examples: [
     ["metacdn server", "on http://127.0.0.1:8080, keeping everything below ./.metacdn/server"],
@@ -74,6 +96,7 @@ const spec = {
       "      --provider aws --region us-east-1 --peers http://b.example.com:8080",
       "one of several servers",
     ],
+    ["metacdn server --label jurisdiction=de --label operator=ann", "what metacdn doctor reckons with"],
     ["curl -T photo.jpg http://127.0.0.1:8080/photo.jpg", "puts an object"],
   ] as [string, string][],
 };
@@ -118,6 +141,14 @@ export const server: Command = async (argv, input) => {
       bufferSize: flags["upload-memory"],
     },
     minFreeBytes: flags["min-free"],
+    scrubBytesPerSecond: flags["scrub-rate"],
+    cluster: {
+      minCopies: flags["min-copies"],
+      copiesWaitMs: flags["copies-timeout"],
+      syncBytesPerSecond: flags["sync-rate"],
+      pingMs: flags.heartbeat,
+      tombstoneMs: flags["tombstone-days"] * 86_400_000,
+    },
     log,
   });
   const listening = listen(flags.listen, node.handler, { log, token: secrets.token });

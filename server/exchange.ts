@@ -100,7 +100,8 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
   },
 
   async lookup(exchange): Promise<Step> {
-    const manifest = await exchange.parts.store.get(exchange.path);
+    const { store, cluster } = exchange.parts;
+    const manifest = cluster.wanted(exchange.path) ?? await store.get(exchange.path);
     if (!isLive(manifest)) throw notFound(exchange.path, manifest);
     exchange.manifest = manifest;
     exchange.validators = validatorsOf(manifest);

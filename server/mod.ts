@@ -5,8 +5,9 @@
  * data folder, as `metacdn server` does.
  * @module
  */
+export { clusterDefaults, type ClusterSettings, type Egress } from "./cluster/mod.ts";
 export { keepServerId, makeServerId } from "./identity.ts";
-export { openServer, type OpenServerOptions } from "./open.ts";
+export { openServer, type OpenServerOptions, type ServerTls } from "./open.ts";
 export { defaultLimits, type Identity, type Limits } from "./parts.ts";
 export { type CacheRules, type Caching, compilePolicy, defaultRules, parsePolicy } from "./serve/policy.ts";
 export { type ContentServer, createServer, type Needs, type ServerOptions } from "./server.ts";

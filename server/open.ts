@@ -2,14 +2,26 @@
  * A server in a data folder:
  *
  *     server.json    its id (identity.ts)
+ *     server.key     its Ed25519 key: who has it may speak in its name
  *     store/         objects
  *     uploads/       sessions under way
- *     cluster/       the list of servers, and what is still to be sent to them
+ *     cluster/       the list of servers, what is wanted of them, and beginnings of bodies
  */
 import { join } from "@std/path";
+import { type IdentityKey, openIdentityKey, verifyEd25519 } from "../runtime/identity_key.ts";
+import { openNonces } from "../runtime/nonces.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import { VERSION } from "../runtime/version.ts";
-import { type ClusterSettings, createCluster } from "./cluster/mod.ts";
+import {
+  byTimer,
+  type ClusterSettings,
+  createCluster,
+  type Egress,
+  httpNetwork,
+  type Keys,
+  openLedger,
+  openPartials,
+} from "./cluster/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { createUploads, type UploadLimits } from "./upload/mod.ts";
@@ -24,44 +36,88 @@ export interface OpenServerOptions extends Omit<ServerOptions, "store" | "upload
   cluster?: Partial<ClusterSettings>;
   /** The limits of upload sessions that are not the default. */
   uploads?: Partial<UploadLimits>;
+  /** Bodies are read again and compared with their digests at this rate, in bytes a second; 0: never. */
+  scrubBytesPerSecond?: number;
+  /** What a byte costs that leaves a place; the usual prices unless given. */
+  egress?: Egress;
+  /** With TLS: our certificate, how those of others are checked, and a `fetch` that trusts our CA. */
+  tls?: ServerTls;
+}
+
+/** How a server proves by certificates who it is. */
+export interface ServerTls {
+  /** Ours, as DER: it binds our key to our id. */
+  certificate: Uint8Array<ArrayBuffer>;
+  /** Our key, which is the certificate's. */
+  key: IdentityKey;
+  /** What another server's certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
+  verifyCertificate: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
 }
 
 /**
  * Opens the server of a data folder, with all that it held when it was last closed or killed.
  * @throws {CdnError} where another process has the folder open, or it cannot be used.
  */
-export async function openServer(
-  { data, minFreeBytes = 64 << 20, cluster: settings = {}, uploads = {}, ...options }: OpenServerOptions,
-): Promise<ContentServer> {
+export async function openServer({
+  data,
+  minFreeBytes = 64 << 20,
+  cluster: settings = {},
+  uploads = {},
+  scrubBytesPerSecond,
+  egress,
+  tls,
+  ...options
+}: OpenServerOptions): Promise<ContentServer> {
   const store = await openDiskStore({
     folder: join(data, "store"),
     minFreeBytes,
+    ...(scrubBytesPerSecond !== undefined && { scrubBytesPerSecond }),
     ...(options.now && { now: options.now }),
     ...(options.log && { log: options.log }),
   });
+  const key = tls?.key ?? await openIdentityKey(data);
+  const certificate = tls?.certificate ?? new Uint8Array();
+  const verifyCertificate = tls?.verifyCertificate;
+  const nonces = openNonces({ file: join(data, "nonces"), ...(options.now && { now: options.now }) });
   return await createServer({
     ...options,
     store,
-    cluster: ({ identity, clock, secrets, codec, fetch, now, random, log }) =>
-      createCluster({
+    guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
+    cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log }) => {
+      const identified = { id: identity.id, key, certificate: tls ? certificate : null };
+      return await createCluster({
         self: { ...identity, software: VERSION },
-        folder: join(data, "cluster"),
         store,
         clock,
-        peers: new PeerClient({ clusterKey: secrets.clusterKey, codec, fetch, now }),
+        network: httpNetwork(
+          new PeerClient({ clusterKey: secrets.clusterKey, codec, fetch, now, identity: identified }),
+        ),
+        ledger: openLedger(join(data, "cluster", "cluster.sqlite")),
+        partials: await openPartials(join(data, "cluster", "partial"), now()),
+        keys: keysOf(key, certificate),
+        ...(verifyCertificate && { verifyCertificate }),
+        ...(egress && { egress }),
         random,
         now,
+        schedule: byTimer,
         log,
         settings,
-      }),
-    uploads: ({ limits, writer, now, log }) =>
+      });
+    },
+    uploads: ({ store, limits, writer, secure, now, log }) =>
       createUploads({
         folder: join(data, "uploads"),
         store,
         write: writer.write,
+        secure,
         now,
         log,
         limits: { chunkSize: limits.chunkSize, maxObjectSize: limits.maxObjectSize, minFreeBytes, ...uploads },
       }),
   });
+}
+
+/** A server's own key as its cluster uses it. */
+export function keysOf(key: IdentityKey, certificate: Uint8Array<ArrayBuffer>): Keys {
+  return { publicKey: key.publicKey, certificate, sign: (bytes) => key.sign(bytes), verify: verifyEd25519 };
 }

@@ -21,10 +21,11 @@ import type { Precondition } from "./write.ts";
  *
  * Answers 201 for a new object, 204 for a replaced one, in both cases without a body: ETag, Repr-Digest and
  * Metacdn-Version say what is stored now, Metacdn-Copies on how many servers.
- * @throws {CdnError} 400 for what does not parse or match, 408, 412, 413, 415, 507.
+ * @throws {CdnError} 400 for what does not parse or match, 408, 412, 413, 415, 507; 503 where too few servers hold it
+ * in time: it is stored here and goes on spreading, but nothing is promised.
  */
 export async function receive(request: Request, path: string, parts: Parts): Promise<Response> {
-  const { store, writer, limits, log } = parts;
+  const { store, writer, cluster, limits, log } = parts;
   const { headers } = request;
   if (headers.has("content-range")) {
     throw badRequest("A PUT takes the whole object, not a part of it: Content-Range is refused (RFC 9110 §14.5)");
@@ -45,7 +46,8 @@ export async function receive(request: Request, path: string, parts: Parts): Pro
   const chunks = readChunks(request.body, { limit: limits.maxObjectSize, idleMs: limits.idleMs });
   const staged = await store.stage(chunks, { ...(sha256 !== null && { sha256 }), ...(size !== null && { size }) });
   // Asked again under the path's lock: another write may have come first.
-  const { manifest, copies, created } = await writer.write(path, staged, metadata, precondition);
+  const { manifest, created } = await writer.write(path, staged, metadata, precondition);
+  const copies = await cluster.secure(manifest);
   log.info(created ? "stored" : "replaced", { path, size: manifest.size, copies });
   return new Response(null, {
     status: created ? 201 : 204,
@@ -60,8 +62,9 @@ export async function receive(request: Request, path: string, parts: Parts): Pro
 }
 
 /** Puts a tombstone in the object's place; answers 204. @throws {CdnError} 404, 412. */
-export async function remove(request: Request, path: string, { writer, log }: Parts): Promise<Response> {
-  const { manifest, copies } = await writer.remove(path, preconditionOf(request));
+export async function remove(request: Request, path: string, { writer, cluster, log }: Parts): Promise<Response> {
+  const { manifest } = await writer.remove(path, preconditionOf(request));
+  const copies = await cluster.secure(manifest);
   log.info("deleted", { path, copies });
   return new Response(null, {
     status: 204,

@@ -1,7 +1,7 @@
 /** Puts the parts of one server together. */
 import { create } from "@bufbuild/protobuf";
-import { type Codec, jsonCodec, wire } from "../proto/mod.ts";
-import { Guard, noSecrets, type Secrets } from "../runtime/guard.ts";
+import { type Codec, jsonCodec, type Manifest, wire } from "../proto/mod.ts";
+import { Guard, type GuardOptions, noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
 import { problemResponse } from "../runtime/problem.ts";
@@ -47,11 +47,15 @@ export interface ServerOptions {
   /** Where its objects are. */
   store: Store;
   /** Makes the upload sessions. */
-  uploads: (needs: Needs & { writer: Writer }) => Uploads | Promise<Uploads>;
+  uploads: (needs: Needs & { writer: Writer; secure: (manifest: Manifest) => Promise<number> }) =>
+    | Uploads
+    | Promise<Uploads>;
   /** Makes the cluster; alone unless given. */
   cluster?: (needs: Needs) => Cluster | Promise<Cluster>;
   /** None unless given: for loopback only. */
   secrets?: Secrets;
+  /** How other servers prove who they are, beyond the secrets: by certificates, with nonces that outlive a restart. */
+  guarding?: Pick<GuardOptions, "verifyCertificate" | "nonces">;
   /** What we send to other servers in. */
   codec?: Codec;
   /** How long caches may keep what; four weeks unless given. */
@@ -85,10 +89,11 @@ export interface ContentServer extends AsyncDisposable {
 /** Puts a server together. It owns what it is given: {@link ContentServer.close} closes it. */
 export async function createServer({
   identity,
-  store,
+  store: given,
   uploads: makeUploads,
   cluster: makeCluster = alone,
   secrets = noSecrets,
+  guarding = {},
   codec = jsonCodec,
   policy = defaultRules,
   limits: givenLimits = {},
@@ -99,16 +104,25 @@ export async function createServer({
 }: ServerOptions): Promise<ContentServer> {
   const limits = { ...defaultLimits, ...givenLimits };
   const clock = new HybridClock(identity.id);
-  const needs: Needs = { identity, store, clock, limits, secrets, codec, fetch, now, random, log };
+  const needs: Needs = { identity, store: given, clock, limits, secrets, codec, fetch, now, random, log };
   let ready = false;
 
   // What fails on the way closes what was made before it.
   await using made = new AsyncDisposableStack();
-  made.use(store);
+  made.use(given);
   const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
-  const guard = new Guard(secrets, { now, isOthers: (authority) => cluster.isAnother(authority) });
+  // What the rest writes passes the cluster's view of the store, so that it knows of it.
+  const { store } = cluster;
+  const guard = new Guard(secrets, {
+    now,
+    isOthers: (authority) => cluster.isAnother(authority),
+    keyring: cluster,
+    ...guarding,
+  });
   const writer = createWriter({ store, cluster, clock, now });
-  const uploads = made.use(await makeUploads({ ...needs, writer }));
+  const uploads = made.use(
+    await makeUploads({ ...needs, store, writer, secure: (manifest) => cluster.secure(manifest) }),
+  );
   const hot = new HotBodies(limits.hotBytes);
   const isReady = () => ready;
   const parts: Parts = {
@@ -154,8 +168,8 @@ export async function createServer({
   };
 }
 
-function alone({ identity }: Needs): Cluster {
+function alone({ identity, store }: Needs): Cluster {
   let url = "";
   const self = () => create(wire.ServerSchema, { ...identity, url, software: VERSION, health: { state: "self" } });
-  return { ...noCluster(self), start: (ours) => void (url = ours) };
+  return { ...noCluster(self, store), start: (ours) => void (url = ours) };
 }

@@ -22,7 +22,7 @@ export interface Written {
   created: boolean;
 }
 
-/** Makes local writes. */
+/** Makes local writes. They are durable here when they resolve; `Cluster.secure` says when they are elsewhere. */
 export interface Writer {
   /**
    * Makes a staged body visible at a path, durable before it resolves.
@@ -40,20 +40,28 @@ const ATTEMPTS = 10;
 export function createWriter(
   { store, cluster, clock, now }: {
     store: Store;
-    cluster: Pick<Cluster, "changed" | "copies">;
+    cluster: Pick<Cluster, "sign" | "copies" | "draining">;
     clock: HybridClock;
     now: () => number;
   },
 ): Writer {
   const lock = new KeyedLock();
 
-  function commit(path: string, decide: (current: Manifest | null, stamp: () => Version) => Manifest) {
+  // deno-lint-ignore require-await -- so that what throws rejects
+  async function commit(path: string, decide: (current: Manifest | null, stamp: () => Version) => Manifest) {
+    if (cluster.draining()) {
+      throw new CdnError(`Cannot write ${path}: this server is being drained; write to another one`, {
+        source: "server",
+        status: 503,
+        retry: true,
+        retryAfterSeconds: 30,
+      });
+    }
     return lock.run(path, async (): Promise<Written> => {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const current = await store.get(path);
-        const manifest = decide(current, () => clock.next(now(), current?.version));
+        const manifest = cluster.sign(decide(current, () => clock.next(now(), current?.version)));
         if (await store.put(manifest)) {
-          cluster.changed();
           return { manifest, copies: cluster.copies(manifest), created: !isLive(current) };
         }
         // Replication put a newer version there since we looked: look again, and stamp after it.

@@ -1,35 +1,50 @@
-/** Puts the pieces together: members and gossip, a sender for each other server, and the receiver. */
+/** Puts the pieces together: members and gossip, what is known and what is wanted, the hot path, and repair. */
 import { clone, create } from "@bufbuild/protobuf";
-import { join } from "@std/path";
-import { CdnError, type Manifest, normalAuthority, splitTarget, wire } from "../../proto/mod.ts";
+import { CdnError, type Manifest, manifestToWire, normalAuthority, splitTarget, wire } from "../../proto/mod.ts";
+import { signManifest } from "../../proto/manifest_signature.ts";
 import type { Logger } from "../../runtime/log.ts";
-import type { PeerClient } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/peer_client.ts";
 import type { HybridClock } from "../clock.ts";
 import type { Store } from "../store/store.ts";
-import type { Cluster } from "./cluster.ts";
+import type { Answer, CallName, Question } from "./calls.ts";
+import { Catalog } from "./catalog.ts";
+import type { Cluster, Progress } from "./cluster.ts";
+import { Copies } from "./copies.ts";
+import { gatherDurability } from "./gather_durability.ts";
+import { Filler } from "./fill.ts";
 import { Gossip } from "./gossip.ts";
 import { Health } from "./health.ts";
 import { Holders } from "./holders.ts";
-import { Ledger } from "./ledger.ts";
+import { Links } from "./links.ts";
 import { Members, type Self } from "./members.ts";
+import { type Egress, rankSources, usualEgress } from "./paths.ts";
+import type { Keys, Ledger, Network, Partials } from "./ports.ts";
 import { Puller } from "./pull.ts";
 import { Receiver } from "./receive.ts";
+import { Repair } from "./repair.ts";
 import { Sender } from "./replicate.ts";
 import { type ClusterSettings, clusterSettings } from "./settings.ts";
-import { byTimer, type Schedule } from "./wake.ts";
+import { SpreadTrees } from "./spread.ts";
+import { Trust } from "./trust.ts";
+import type { Schedule } from "./wake.ts";
 
-/** What a cluster is made from. Time, chance, timers and the network come from outside. */
+/** What a cluster is made from. Time, chance, timers, disk and network come from outside. */
 export interface ClusterDeps {
   self: Self;
-  /** For `cluster.sqlite` and `partial/`; on the store's own disk, so that a whole body need only be moved. */
-  folder: string;
   store: Store;
   clock: HybridClock;
-  /** Carries the encoding and the cluster key. */
-  peers: PeerClient;
-  random?: () => number;
-  now?: () => number;
-  schedule?: Schedule;
+  network: Network;
+  /** It owns it: closing the cluster closes it. */
+  ledger: Ledger;
+  partials: Partials;
+  keys: Keys;
+  /** With TLS: what a certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
+  verifyCertificate?: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
+  /** What a byte costs that leaves a place. */
+  egress?: Egress;
+  random: () => number;
+  now: () => number;
+  schedule: Schedule;
   log: Logger;
   settings?: Partial<ClusterSettings>;
 }
@@ -39,198 +54,558 @@ export interface ClusterDeps {
  * @throws {RangeError} for wrong settings.
  */
 export async function createCluster(deps: ClusterDeps): Promise<Cluster> {
-  const given = { random: Math.random, now: Date.now, schedule: byTimer, ...deps };
-  const settings = clusterSettings(deps.settings);
-  const { self, folder, clock, now, log } = given;
-  await Deno.mkdir(folder, { recursive: true });
-  const ledger = new Ledger(join(folder, "cluster.sqlite"));
   try {
-    const members = new Members({ self, ledger, clock, now, log });
-    const cluster = new RunningCluster({ ...given, settings, ledger, members });
-    await cluster.prepare();
+    const cluster = new RunningCluster({ ...deps, settings: clusterSettings(deps.settings) });
+    await cluster.open();
     return cluster;
   } catch (error) {
-    ledger.close();
+    deps.ledger.close();
     throw error;
   }
 }
 
-type Parts = Required<Omit<ClusterDeps, "settings">> & { settings: ClusterSettings; ledger: Ledger; members: Members };
+type Parts = ClusterDeps & { settings: ClusterSettings };
+
+/** In the ledger, once the list has ever held another server. */
+const OTHERS = "others";
+/** How long a server that knows others waits to hear from one before it answers for itself. */
+const HEAR_MS = 10_000;
+/** A range that starts so far behind what is here of a large body is fetched by itself. */
+const FAR_BYTES = 8 << 20;
 
 class RunningCluster implements Cluster {
   readonly #parts: Parts;
   readonly #stop = new AbortController();
+  readonly #members: Members;
   readonly #health: Health;
   readonly #holders = new Holders();
+  readonly #links = new Links();
+  readonly #copies: Copies;
+  readonly #catalog: Catalog;
   readonly #gossip: Gossip;
   readonly #puller: Puller;
+  readonly #filler: Filler;
+  readonly #trust: Trust;
   readonly #receiver: Receiver;
+  readonly #repair: Repair;
   readonly #senders = new Map<string, Sender>();
-  /** Senders that are ending; the next one for the same server begins after them. */
-  readonly #ending = new Map<string, Promise<void>>();
+  readonly #ending = new Set<Promise<void>>();
   /** Requests of others that are being answered. */
   readonly #answering = new Set<Promise<unknown>>();
+  #trees: SpreadTrees | null = null;
   #started = false;
+  #startedMs = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     const { signal } = this.#stop;
-    const { members } = parts;
-    this.#health = new Health(parts.now);
+    const { ledger, keys, now, settings, schedule } = parts;
+    this.#health = new Health(now);
+    const onMark = (id: string, reason: string) => this.#mark(id, reason);
+    this.#members = new Members({ ...parts, onMark });
+    this.#copies = new Copies({
+      holders: this.#holders,
+      counted: () => this.#origins().filter(({ draining }) => !draining).map(({ id }) => id),
+      own: () => parts.self.role === "origin" || !this.#everHadOthers() ? 1 : 0,
+      least: () => this.#leastCopies(),
+      waitMs: settings.copiesWaitMs,
+      schedule,
+      signal,
+    });
+    this.#catalog = new Catalog({ ...parts, signal });
+    this.#trust = new Trust({ keys, keysOf: (id) => this.#members.keysOf(id), holders: this.#holders });
     this.#gossip = new Gossip({
       ...parts,
-      health: this.#health,
+      members: this.#members,
       signal,
-      onReached: (id) => this.#senders.get(id)?.reached(),
+      content: () => this.#repair.summary(),
+      onContent: (id, content) => this.#heardContent(id, content),
+      onState: (id, state) => this.#stateChanged(id, state),
+      onRtt: (id, ms) => this.#links.roundTrip(id, ms),
     });
-    this.#puller = new Puller({ ...parts, health: this.#health, signal, folder: join(parts.folder, "partial") });
+    this.#puller = new Puller({
+      ...parts,
+      signal,
+      sources: (size, hints) => this.#sources(size, hints),
+      urlOf: (id) => this.#urlOf(id),
+      use: (id) => this.#links.use(id),
+      onTransfer: (id, bytes, ms) => this.#links.transfer(id, bytes, ms),
+      onFault: (id, sha256, reason) => {
+        if (reason) this.#mark(id, `sent a wrong body: ${reason}`);
+        void sha256;
+      },
+    });
+    this.#filler = new Filler({
+      ...parts,
+      signal,
+      wanted: ledger.wanted,
+      puller: this.#puller,
+      settle: (sha256) => this.#catalog.settle(sha256),
+    });
     this.#receiver = new Receiver({
       ...parts,
-      holders: this.#holders,
-      puller: this.#puller,
       signal,
-      onStored: () => this.changed(),
+      catalog: this.#catalog,
+      isListed: (id) => this.#members.get(id) !== null,
+      holders: this.#holders,
+      filler: this.#filler,
+      trust: this.#trust,
+      onMark,
     });
-    members.onChange = () => this.#follow();
-    members.onAdmin = (id) => this.#forget(id);
+    this.#repair = new Repair({
+      ...parts,
+      signal,
+      catalog: this.#catalog,
+      judge: (message, from) => this.#receiver.judge(message, from),
+      offer: (id, manifests) => this.#offerNow(id, manifests),
+      peers: () => this.#origins().filter(({ id }) => this.#isAlive(id)),
+      rank: (ids) => this.#rank(ids, 0),
+    });
+    this.#catalog.onWanted = () => this.#filler.changed();
+    this.#catalog.onHeld = (manifest) => this.#spread(manifest);
+    this.#members.onChange = () => this.#follow();
+    this.#members.onAdmin = (id) => this.#holders.forget(id);
   }
 
-  async prepare(): Promise<void> {
-    await this.#puller.prepare(this.#parts.now());
+  get store(): Store {
+    return this.#catalog.store;
+  }
+
+  async open(): Promise<void> {
+    await this.#catalog.open();
   }
 
   start(url: string, peers: readonly string[]): void {
     if (this.#started || this.#stop.signal.aborted) throw new TypeError("a cluster is started once");
     this.#started = true;
-    this.#parts.members.announce(url);
+    this.#startedMs = this.#parts.now();
+    this.#members.announce(url);
+    this.#gossip.start();
+    this.#filler.start();
+    this.#repair.start();
     this.#follow();
     for (const peer of new Set(peers)) if (peer !== url) this.#gossip.join(peer);
   }
 
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
+    if (this.#started) await this.#gossip.leave();
     this.#stop.abort(new CdnError("The server is closing", { source: "server", status: 503, retry: true }));
+    for (const id of [...this.#senders.keys()]) this.#endSender(id);
     await Promise.all([
       this.#gossip.ended(),
       this.#receiver.ended(),
-      ...[...this.#senders.values()].map((sender) => sender.close()),
-      ...this.#ending.values(),
+      this.#filler.ended(),
+      this.#puller.ended(),
+      this.#repair.ended(),
+      ...this.#ending,
     ]);
     await Promise.allSettled(this.#answering);
+    await this.#catalog.close();
     this.#parts.ledger.close();
   }
 
-  changed(): void {
-    for (const sender of this.#senders.values()) sender.changed();
+  progress(): Progress {
+    const { objects, wantedObjects, wantedBytes } = this.#repair.summary();
+    return {
+      knowsAll: this.#knowsAll(),
+      objects: Number(objects),
+      wantedObjects: Number(wantedObjects),
+      wantedBytes: Number(wantedBytes),
+    };
   }
 
   servers(): wire.Server[] {
-    const { members, now } = this.#parts;
-    const self = clone(wire.ServerSchema, members.self);
-    self.health = create(wire.ServerHealthSchema, { state: "self", lastHeardMs: BigInt(now()) });
-    return [self, ...members.others().map((server) => this.#withHealth(server))];
+    const { now } = this.#parts;
+    const self = clone(wire.ServerSchema, this.#members.self);
+    const content = this.#repair.summary();
+    self.health = create(wire.ServerHealthSchema, {
+      state: "self",
+      lastHeardMs: BigInt(now()),
+      incarnation: this.#gossip.incarnation,
+      lagObjects: content.wantedObjects,
+      lagBytes: content.wantedBytes,
+      content,
+    });
+    self.draining = this.draining();
+    return [self, ...this.#members.others().map((server) => this.#withHealth(server))];
   }
 
   isAnother(authority: string): boolean {
-    const { members } = this.#parts;
     const has = ({ url }: wire.Server) => normalAuthority(splitTarget(url)) === authority;
-    return !has(members.self) && members.others().some(has);
+    return !has(this.#members.self) && this.#members.others().some(has);
   }
 
   async addServer(url: string): Promise<wire.Server> {
     this.#requireOpen();
     const record = await this.#gossip.exchange(url);
     this.#requireOpen();
-    const { members } = this.#parts;
-    if (record.id === members.self.id) {
+    if (record.id === this.#members.self.id) {
       throw new CdnError(`Cannot add ${url}: it is this server itself`, { source: "peer", status: 409 });
     }
-    members.add(record, url);
-    const listed = members.get(record.id);
+    this.#members.add(record, url);
+    const listed = this.#members.get(record.id);
     if (!listed) throw new CdnError(`Cannot add ${url}: the list is full, or its clock is wrong`, { source: "peer" });
+    // It may have been told that it was removed: now it hears otherwise.
+    await this.#gossip.exchange(url).catch(() => {});
     return this.#withHealth(listed);
   }
 
   // deno-lint-ignore require-await -- so that what it throws is a rejection
   async removeServer(id: string): Promise<boolean> {
     this.#requireOpen();
-    return this.#parts.members.remove(id);
+    return this.#members.remove(id);
   }
 
   // deno-lint-ignore require-await -- so that what it throws is a rejection
-  async exchangeServers({ servers }: wire.ServerList): Promise<wire.ServerList> {
+  async drainServer(id: string, draining: boolean): Promise<wire.Server | null> {
     this.#requireOpen();
-    const { members } = this.#parts;
-    const [speaker] = servers;
-    if (speaker) {
-      this.#gossip.greet(speaker, speaker.url);
-      if (members.isRemoved(speaker.id)) {
-        throw new CdnError(`${speaker.id} was taken off the list of servers; an admin can add it again`, {
-          source: "client",
-          status: 403,
-        });
-      }
-      members.learn(servers, speaker.id);
-      if (members.get(speaker.id)) this.#gossip.heard(speaker.id);
-    }
-    return members.list();
+    if (!this.#members.drain(id, draining)) return null;
+    return this.servers().find((server) => server.id === id) ?? null;
   }
 
-  async receiveOffer(offer: wire.Offer): Promise<wire.OfferAnswer> {
+  draining(): boolean {
+    return this.#members.isDraining(this.#parts.self.id);
+  }
+
+  async answer<Name extends CallName>(
+    name: Name,
+    question: Question<Name>,
+    from: string | null,
+  ): Promise<Answer<Name>> {
     this.#requireOpen();
-    const answer = this.#receiver.receive(offer);
+    const answer = Promise.resolve(this.#answers[name](question as never, from));
     this.#answering.add(answer);
     try {
-      return await answer;
+      return await answer as Answer<Name>;
     } finally {
       this.#answering.delete(answer);
     }
   }
 
-  copies(manifest: Manifest): number {
-    return 1 + this.#parts.members.others().filter(({ id }) => this.#holders.has(id, manifest)).length;
+  keyOf(id: string): Uint8Array | null {
+    return this.#members.keyOf(id);
   }
 
-  /** Brings heartbeats and senders in line with the list. */
-  #follow(): void {
-    if (!this.#started || this.#stop.signal.aborted) return;
-    this.#gossip.follow();
-    const fed = new Set(this.#parts.members.others().filter(({ role }) => role === "origin").map(({ id }) => id));
-    for (const id of this.#senders.keys()) if (!fed.has(id)) this.#end(id, () => {});
-    for (const id of fed) {
-      if (this.#senders.has(id) || this.#ending.has(id)) continue;
-      this.#senders.set(id, new Sender(id, { ...this.#parts, health: this.#health, holders: this.#holders }));
+  introduce(id: string, publicKey: Uint8Array, certificate: Uint8Array | null): boolean {
+    return this.#members.introduce(id, publicKey, certificate);
+  }
+
+  sign(manifest: Manifest): Manifest {
+    const { keys } = this.#parts;
+    return { ...manifest, signature: signManifest(manifest, (bytes) => keys.sign(bytes)) };
+  }
+
+  copies(manifest: Manifest): number {
+    return this.#copies.count(manifest);
+  }
+
+  async secure(manifest: Manifest): Promise<number> {
+    const { settings, schedule } = this.#parts;
+    // After a restart nobody has been offered it yet, or we have forgotten who has it.
+    this.#spread(manifest);
+    // Where its children in the tree do not answer, everybody is asked.
+    const cancel = schedule(() => {
+      for (const sender of this.#senders.values()) {
+        if (!this.#holders.has(sender.id, manifest)) sender.offer(manifest);
+      }
+    }, settings.copiesWaitMs / 4);
+    try {
+      return await this.#copies.secure(manifest);
+    } finally {
+      cancel();
     }
   }
 
-  /** A server that was removed, or let in again, is fed from the beginning: its disk may be another one. */
-  #forget(id: string): void {
-    this.#holders.forget(id);
-    this.#end(id, () => this.#parts.ledger.dropCursor(id));
+  wanted(path: string): Manifest | null {
+    return this.#catalog.isWanted(path);
   }
 
-  #end(id: string, then: () => void): void {
-    const sender = this.#senders.get(id);
-    const before = this.#ending.get(id);
-    this.#senders.delete(id);
-    const ending: Promise<void> = Promise.resolve(before).then(async () => {
-      try {
-        await sender?.close();
-        then();
-      } catch (error) {
-        this.#parts.log.error("cannot end replication to a server", { id, error });
-      }
-      if (this.#ending.get(id) !== ending) return;
-      this.#ending.delete(id);
-      this.#follow();
+  // deno-lint-ignore require-await -- so that what it throws is a rejection
+  async fetchBody(
+    { sha256, size, path }: Manifest,
+    { start, end }: { start: number; end: number },
+  ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+    this.#requireOpen();
+    const chunks = size >= this.#parts.settings.largeBytes && start > FAR_BYTES
+      ? this.#passThrough(sha256, { size, start, end })
+      : this.#puller.follow(sha256, { size, start, end });
+    const first = await chunks.next().catch((cause) => {
+      throw new CdnError(`Cannot read the body of ${path}: ${words(cause)}`, {
+        source: "server",
+        status: 503,
+        retry: true,
+        retryAfterSeconds: 1,
+        cause,
+      });
     });
-    this.#ending.set(id, ending);
+    this.#filler.changed();
+    return streamOf(first, chunks);
+  }
+
+  async durability(): Promise<wire.Durability> {
+    this.#requireOpen();
+    const { store, ledger, network, settings, now, log, self } = this.#parts;
+    const { signal } = this.#stop;
+    const timeoutMs = settings.exchangeTimeoutMs;
+    return await gatherDurability({
+      servers: this.servers(),
+      store,
+      wanted: ledger.wanted,
+      equalise: async ({ id, url }) => {
+        if (this.#isEqual(id)) return true;
+        await this.#repair.reconcile({ id, url }, signal);
+        await this.#gossip.ping(id);
+        return this.#isEqual(id);
+      },
+      askLacks: (url, after) =>
+        network.ask(url, "lacks", create(wire.LacksQuestionSchema, { from: self.id, after, limit: 1000 }), {
+          timeoutMs,
+          signal,
+        }),
+      minCopies: this.#leastCopies(),
+      nowMs: now(),
+      log,
+    });
+  }
+
+  readonly #answers: { [Name in CallName]: (question: Question<Name>, from: string | null) => unknown } = {
+    ping: (ping, from) => this.#gossip.answerPing(ping, from),
+    servers: (list, from) => this.#gossip.answerServers(list, from),
+    offers: (offer, from) => {
+      requireSpeaker(offer.from, from);
+      return this.#receiver.receive(offer);
+    },
+    tree: (question, from) => {
+      this.#requireListed(question.from, from);
+      return this.#repair.answerTree(question);
+    },
+    manifests: (question, from) => {
+      this.#requireListed(question.from, from);
+      return this.#repair.answerManifests(question);
+    },
+    lacks: (question, from) => {
+      this.#requireListed(question.from, from);
+      return this.#repair.answerLacks(question);
+    },
+  };
+
+  /** Offers what is new here to those that get it from us. */
+  #spread(manifest: Manifest): void {
+    const { self, now, settings } = this.#parts;
+    this.#copies.changed();
+    if (!this.#started || this.#stop.signal.aborted) return;
+    const writer = manifest.version.server;
+    // What is old came by repair, and will go on by repair.
+    if (writer !== self.id && now() - manifest.version.wallMs > settings.hotMs) return;
+    const root = writer === self.id || this.#isAlive(writer) ? writer : self.id;
+    for (const sender of this.#senders.values()) {
+      if (this.#holders.has(sender.id, manifest) || !this.#isAlive(sender.id)) continue;
+      if (this.#treeOf().parentOf(sender.id, root, manifest.sha256) === self.id) sender.offer(manifest);
+    }
+  }
+
+  #treeOf(): SpreadTrees {
+    const { settings, egress = usualEgress } = this.#parts;
+    if (this.#trees) return this.#trees;
+    const branch = ({ id, provider, region }: wire.Server) => ({ id, place: { provider, region } });
+    const everybody = [this.#members.self, ...this.#members.others()];
+    const origins = everybody.filter(({ id, role }) =>
+      role === "origin" && (id === this.#parts.self.id || this.#isAlive(id))
+    );
+    const known = new Map(everybody.map((server) => [server.id, branch(server)]));
+    return this.#trees = new SpreadTrees(origins.map(branch), {
+      fanOut: Math.max(settings.fanOut, settings.minCopies - 1),
+      egress,
+      strangers: (id) => known.get(id) ?? null,
+    });
+  }
+
+  /** Pushes manifests that another server lacks, at once; resolves with how many it took or takes. */
+  async #offerNow(id: string, manifests: Manifest[]): Promise<number> {
+    const { network, settings } = this.#parts;
+    const url = this.#urlOf(id);
+    if (url === null) return 0;
+    const { self } = this.#members;
+    const offer = create(wire.OfferSchema, {
+      from: self.id,
+      url: self.url,
+      manifests: manifests.map((manifest) => manifestToWire(manifest)),
+    });
+    const { results } = await network.ask(url, "offers", offer, {
+      timeoutMs: settings.offerTimeoutMs + settings.waitMs,
+      signal: this.#stop.signal,
+    });
+    let taken = 0;
+    for (const [at, manifest] of manifests.entries()) {
+      const outcome = results[at]?.outcome;
+      if (outcome === wire.OfferAnswer_Outcome.HELD) this.#held(id, manifest);
+      if (outcome === wire.OfferAnswer_Outcome.HELD || outcome === wire.OfferAnswer_Outcome.PULLING) taken++;
+    }
+    return taken;
+  }
+
+  #held(id: string, manifest: Manifest): void {
+    this.#holders.note(id, manifest);
+    this.#copies.changed();
+  }
+
+  /** Origins that may hold a body, best first; those that said so before the others. */
+  #sources(size: number, hints: ReadonlySet<string>): string[] {
+    const alive = this.#origins().map(({ id }) => id).filter((id) => this.#isAlive(id));
+    const said = [...hints].filter((id) => this.#members.get(id));
+    const ranked = this.#rank([...new Set([...alive, ...said])], size);
+    // A server that offered a body has it; another one may not have it yet.
+    const sure = ranked.filter((id) => hints.has(id));
+    return [...sure, ...ranked.filter((id) => !hints.has(id))];
+  }
+
+  #rank(ids: readonly string[], size: number): string[] {
+    const { self, random, egress = usualEgress } = this.#parts;
+    const sources = ids.flatMap((id) => {
+      const server = this.#members.get(id);
+      if (!server) return [];
+      return [{ id, place: { provider: server.provider, region: server.region }, ...this.#links.get(id) }];
+    });
+    return rankSources(sources, { to: self, size, egress, random });
+  }
+
+  async *#passThrough(sha256: string, { size, start, end }: { size: number; start: number; end: number }) {
+    const { network, settings } = this.#parts;
+    let reason: unknown = new CdnError("no server that can be reached holds it", { source: "peer", retry: true });
+    for (const id of this.#sources(end - start, new Set())) {
+      const url = this.#urlOf(id);
+      if (url === null) continue;
+      let at = start;
+      try {
+        const body = await network.openBody(url, {
+          sha256,
+          start,
+          idleMs: settings.pullIdleMs,
+          signal: this.#stop.signal,
+        });
+        if (body.start !== start || (body.size !== null && body.size !== size)) continue;
+        for await (const chunk of body.chunks) {
+          const part = chunk.slice(0, end - at);
+          at += part.byteLength;
+          if (part.byteLength > 0) yield part;
+          if (at >= end) return;
+        }
+        throw new CdnError(`${url} ended the body too early`, { source: "peer", retry: true });
+      } catch (error) {
+        if (at > start) throw error; // something was given already: the reader comes again
+        reason = error;
+      }
+    }
+    throw reason;
+  }
+
+  #heardContent(id: string, content: wire.ContentSummary): void {
+    this.#health.content(id, content);
+    this.#repair.peerContent(id, content);
+    if (content.wantedObjects === 0n && this.#isEqual(id)) this.#copies.confirm(id);
+  }
+
+  #stateChanged(id: string, state: "alive" | "suspect" | "dead" | "left"): void {
+    this.#trees = null;
+    if (state === "alive") {
+      this.#senders.get(id)?.reached();
+      this.#filler.changed(true);
+    } else if (state !== "suspect") this.#senders.get(id)?.lost();
+    this.#copies.changed();
+  }
+
+  /** Brings senders in line with the list. */
+  #follow(): void {
+    this.#trees = null;
+    if (!this.#started || this.#stop.signal.aborted) return;
+    const { ledger } = this.#parts;
+    this.#gossip.follow();
+    const fed = new Set(this.#origins().map(({ id }) => id));
+    if (fed.size > 0 && !this.#everHadOthers()) ledger.saveFact(OTHERS, "1");
+    for (const id of this.#senders.keys()) if (!fed.has(id)) this.#endSender(id);
+    for (const id of fed) {
+      if (this.#senders.has(id)) continue;
+      const sender = new Sender(id, {
+        ...this.#parts,
+        self: () => this.#members.self,
+        urlOf: (other) => this.#urlOf(other),
+        onHeld: (other, manifest) => this.#held(other, manifest),
+        onRefused: (other, reason) => this.#health.refused(other, reason),
+      });
+      this.#senders.set(id, sender);
+    }
+    this.#copies.changed();
+  }
+
+  #endSender(id: string): void {
+    const ending = this.#senders.get(id)!.close().finally(() => this.#ending.delete(ending));
+    this.#senders.delete(id);
+    this.#ending.add(ending);
   }
 
   #withHealth(server: wire.Server): wire.Server {
     const copy = clone(wire.ServerSchema, server);
-    copy.health = this.#health.report(server.id, this.#senders.get(server.id)?.lag ?? 0);
+    const { state, incarnation, heardMs, error } = this.#gossip.state(server.id);
+    const { rttMs, bytesPerMs } = this.#links.get(server.id);
+    const content = this.#health.contentOf(server.id);
+    const ours = this.#repair.summary();
+    const behind = content === null ? Number(ours.objects) : Number(ours.objects) - Number(content.objects);
+    const differs = server.role !== "origin" || this.#isEqual(server.id) ? 0 : Math.max(1, behind);
+    copy.health = this.#health.report(server.id, {
+      state,
+      incarnation,
+      heardMs,
+      error,
+      rttMs: rttMs ?? 0,
+      bytesPerSecond: (bytesPerMs ?? 0) * 1000,
+      lagObjects: Math.max(differs + Number(content?.wantedObjects ?? 0), this.#senders.get(server.id)?.waiting ?? 0),
+    });
     return copy;
+  }
+
+  #mark(id: string, reason: string): void {
+    if (this.#health.mark(id, reason)) this.#parts.log.warn("a server was caught at something", { id, reason });
+  }
+
+  #origins(): wire.Server[] {
+    return this.#members.others().filter(({ role }) => role === "origin");
+  }
+
+  #urlOf(id: string): string | null {
+    return this.#members.get(id)?.url ?? null;
+  }
+
+  #isAlive(id: string): boolean {
+    return this.#gossip.state(id).state === "alive";
+  }
+
+  #leastCopies(): number {
+    return this.#parts.settings.minCopies || (this.#everHadOthers() ? 2 : 1);
+  }
+
+  /** True where another server knew just what we know when it last spoke. */
+  #isEqual(id: string): boolean {
+    const content = this.#health.contentOf(id);
+    return content !== null && sameBytes(content.digest, this.#repair.summary().digest);
+  }
+
+  #everHadOthers(): boolean {
+    return this.#parts.ledger.fact(OTHERS) !== null;
+  }
+
+  /** False while nothing was heard of others that there are, or what they know was not read yet. */
+  #knowsAll(): boolean {
+    if (!this.#started || !this.#catalog.ready) return false;
+    if (this.#repair.reconciled || !this.#everHadOthers()) return true;
+    const alive = this.#origins().some(({ id }) => this.#isAlive(id));
+    return !alive && this.#parts.now() - this.#startedMs > HEAR_MS;
+  }
+
+  #requireListed(said: string, from: string | null): void {
+    requireSpeaker(said, from);
+    if (this.#members.get(said)) return;
+    throw new CdnError(`Cannot answer: ${said} is not on the list of servers here`, { source: "client", status: 403 });
   }
 
   #requireOpen(): void {
@@ -242,4 +617,33 @@ class RunningCluster implements Cluster {
       retryAfterSeconds: 2,
     });
   }
+}
+
+/** @throws {CdnError} 403 where a message is in the name of another server than the one that signed it. */
+function requireSpeaker(said: string, from: string | null): void {
+  if (from === null || said === from) return;
+  throw new CdnError(`A message of ${said} was signed by ${from}`, { source: "client", status: 403 });
+}
+
+function streamOf(
+  first: IteratorResult<Uint8Array>,
+  rest: AsyncGenerator<Uint8Array>,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let next: IteratorResult<Uint8Array> | null = first;
+  return new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      const step = next ?? await rest.next();
+      next = null;
+      if (step.done) controller.close();
+      // A copy: what a reader of a file or of the network gives is good only until the next one.
+      else controller.enqueue(step.value.slice());
+    },
+    async cancel() {
+      await rest.return(undefined);
+    },
+  }, { highWaterMark: 0 });
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }

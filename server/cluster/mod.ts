@@ -1,9 +1,13 @@
 /**
- * How servers find and feed each other.
+ * The servers of one cluster, seen from one of them: who is there, what they have, and what keeps them equal.
  * @module
  */
-export { type Cluster, noCluster } from "./cluster.ts";
+export { type Cluster, noCluster, type Progress } from "./cluster.ts";
 export { type ClusterDeps, createCluster } from "./create_cluster.ts";
-export type { Self } from "./members.ts";
-export { type Backoff, clusterDefaults, type ClusterSettings, clusterSettings } from "./settings.ts";
+export { httpNetwork } from "./http_network.ts";
+export { openLedger } from "./ledger.ts";
+export { openPartials } from "./partials.ts";
+export { type Egress, usualEgress } from "./paths.ts";
+export type { Keys, Ledger, Network, Partials } from "./ports.ts";
+export { type Backoff, clusterDefaults, type ClusterSettings } from "./settings.ts";
 export { byTimer, type Schedule } from "./wake.ts";

@@ -1,149 +1,208 @@
 /**
- * Brings bodies here by their digest. One flight per digest, however many ask; at most so many at once.
- * What broke off goes on where it stood, also after a restart: the bytes wait in `partial/<sha256>`.
- * Nothing is taken before the store has verified it as a whole.
+ * Brings bodies here by their digest. One flight a digest, however many ask; at most so many at once. What broke off
+ * goes on where it stood, also after a restart. Nothing is taken before the store has verified it as a whole.
+ *
+ * Whoever cannot wait may read a body as it comes in ({@link Puller.follow}): all but its end, which is given only
+ * once the whole has been verified. So nobody ever gets a complete body that is not the right one.
  */
-import { join } from "@std/path";
 import { CdnError } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import type { PeerClient } from "../../runtime/peer_client.ts";
 import type { Store } from "../store/store.ts";
-import type { Health } from "./health.ts";
-import type { Members } from "./members.ts";
+import type { Network, Partials } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { Slots } from "./slots.ts";
-import { lengthOf, transfer } from "./transfer.ts";
+import { transfer } from "./transfer.ts";
 import { type Schedule, Wake } from "./wake.ts";
 
 /** What a puller works with. */
 export interface PullerOptions {
-  store: Pick<Store, "stage">;
-  members: Pick<Members, "get">;
-  health: Pick<Health, "faulty" | "faultless">;
-  peers: PeerClient;
+  store: Pick<Store, "stage" | "open">;
+  network: Network;
+  partials: Partials;
   settings: ClusterSettings;
+  now: () => number;
   random: () => number;
   schedule: Schedule;
   log: Logger;
   signal: AbortSignal;
-  /** Where the beginnings of bodies lie; on the store's own disk. */
-  folder: string;
+  /** Servers that may hold a body, best first; those that said so are `hints`. */
+  sources: (size: number, hints: ReadonlySet<string>) => string[];
+  /** Where a server is; null where it is not on the list. */
+  urlOf: (id: string) => string | null;
+  /** Takes note that a body comes from there, until it is disposed of. */
+  use: (id: string) => Disposable;
+  /** So many bytes came from a server in so long. */
+  onTransfer: (id: string, bytes: number, ms: number) => void;
+  /** A server sent something other than the body; `null`: it sent this one as it should. */
+  onFault: (id: string, sha256: string, reason: string | null) => void;
 }
 
 interface Flight {
+  sha256: string;
   size: number;
-  /** Ids of servers that offered the body. */
-  sources: Set<string>;
+  /** Servers that said that they hold the body. */
+  hints: Set<string>;
+  /** Bytes that are here. */
+  have: number;
+  /** Called when there are more, or when it is over. */
+  followers: Set<() => void>;
   done: Promise<void>;
+  over: boolean;
 }
 
 /** Bytes that a try must bring to count as one that got on. */
 const PROGRESS = 64 << 10;
-/** Beginnings that nobody went on with for so long are thrown away at the start. */
-const STALE_MS = 3 * 24 * 3_600_000;
 
 /** Pulls bodies into the store. */
 export class Puller {
   readonly #options: PullerOptions;
   readonly #flights = new Map<string, Flight>();
   readonly #slots: Slots;
-  /** Large bodies leave one place to the others. */
   readonly #largeSlots: Slots;
 
   constructor(options: PullerOptions) {
     this.#options = options;
     this.#slots = new Slots(options.settings.pullsAtOnce);
-    this.#largeSlots = new Slots(Math.max(1, options.settings.pullsAtOnce - 1));
-  }
-
-  /** Makes the folder, and throws away beginnings that nobody went on with. */
-  async prepare(nowMs: number): Promise<void> {
-    const { folder } = this.#options;
-    await Deno.mkdir(folder, { recursive: true });
-    for await (const { name } of Deno.readDir(folder)) {
-      const file = join(folder, name);
-      const { mtime } = await Deno.stat(file);
-      if (nowMs - (mtime?.getTime() ?? 0) > STALE_MS) await Deno.remove(file);
-    }
+    this.#largeSlots = new Slots(options.settings.largePullsAtOnce);
   }
 
   /**
-   * Resolves when the store holds the body. A further source for a body that is on its way ({@link alsoAt})
-   * is tried where the first one fails.
-   * @param source id of a server that says that it holds the body
-   * @throws {CdnError} source "peer" where nobody could give it, with `retry` where only the link is to
-   * blame; 507 where there is no room; the signal's reason where the server closes.
+   * Resolves when the store holds the body.
+   * @param hints ids of servers that say that they hold the body
+   * @throws {CdnError} source "peer" where nobody could give it, with `retry` where only the links are to blame; 507
+   * where there is no room; the signal's reason where the server closes.
    */
-  async pull(sha256: string, size: number, source: string): Promise<void> {
-    for (let flight; (flight = this.#flights.get(sha256));) {
-      if (flight.size === size) {
-        flight.sources.add(source);
-        return await flight.done;
-      }
+  async pull(sha256: string, size: number, ...hints: string[]): Promise<void> {
+    for (let other; (other = this.#flights.get(sha256)) && other.size !== size;) {
       // One of the two sizes is wrong: this one has its turn when the other is through.
-      await flight.done.catch(() => {});
+      await other.done.catch(() => {});
     }
-    const flight: Flight = { size, sources: new Set([source]), done: Promise.resolve() };
-    flight.done = this.#fly(sha256, flight).finally(() => this.#flights.delete(sha256));
-    this.#flights.set(sha256, flight);
-    await flight.done;
+    await this.#flight(sha256, size, hints).done;
   }
 
   /** Another server that holds a body that is on its way; of no effect where it is not. */
   alsoAt(sha256: string, size: number, source: string): void {
     const flight = this.#flights.get(sha256);
-    if (flight?.size === size) flight.sources.add(source);
+    if (flight?.size === size) flight.hints.add(source);
   }
 
-  async #fly(sha256: string, flight: Flight): Promise<void> {
-    const { settings, signal, store } = this.#options;
-    if (flight.size === 0) {
+  /**
+   * The body from `start` up to `end` as it comes in.
+   * @throws {CdnError} as {@link pull} does, before the first chunk or in the middle.
+   */
+  async *follow(sha256: string, { size, start, end }: { size: number; start: number; end: number }) {
+    const flight = this.#flight(sha256, size, []);
+    let at = start;
+    while (at < end && !flight.over) {
+      // The end waits for the verdict on the whole.
+      const ready = Math.min(end, flight.have, size - 1);
+      if (ready > at) {
+        for await (const chunk of this.#options.partials.read(sha256, at)) {
+          const part = chunk.subarray(0, Math.min(chunk.byteLength, ready - at));
+          if (part.byteLength > 0) yield part;
+          at += part.byteLength;
+          if (at >= ready || flight.over) break;
+        }
+        continue;
+      }
+      await new Promise<void>((resolve) => {
+        const grown = () => {
+          flight.followers.delete(grown);
+          resolve();
+        };
+        flight.followers.add(grown);
+      });
+    }
+    await flight.done;
+    if (at >= end) return;
+    const body = await this.#options.store.open(sha256, { start: at, end });
+    if (!body) throw new CdnError("The body was lost again", { source: "server", status: 503, retry: true });
+    for await (const chunk of body.stream) yield chunk;
+  }
+
+  /** Resolves when nothing is on its way; the signal must have been aborted. */
+  async ended(): Promise<void> {
+    await Promise.allSettled([...this.#flights.values()].map(({ done }) => done));
+  }
+
+  #flight(sha256: string, size: number, hints: string[]): Flight {
+    let flight = this.#flights.get(sha256);
+    if (flight?.size === size) {
+      for (const hint of hints) flight.hints.add(hint);
+      return flight;
+    }
+    const made: Flight = {
+      sha256,
+      size,
+      hints: new Set(hints),
+      have: 0,
+      followers: new Set(),
+      done: Promise.resolve(),
+      over: false,
+    };
+    flight = made;
+    made.done = this.#fly(made).finally(() => {
+      made.over = true;
+      if (this.#flights.get(sha256) === made) this.#flights.delete(sha256);
+      this.#tell(made);
+    });
+    made.done.catch(() => {}); // those who wait for it hear of it
+    this.#flights.set(sha256, made);
+    return flight;
+  }
+
+  #tell({ followers }: Flight): void {
+    for (const follower of [...followers]) follower();
+  }
+
+  async #fly(flight: Flight): Promise<void> {
+    const { settings, signal, store, partials } = this.#options;
+    const { sha256, size } = flight;
+    if (size === 0) {
       await store.stage((async function* () {})(), { sha256, size: 0 });
       return;
     }
-    using _large = flight.size < settings.largeBytes ? null : await this.#largeSlots.acquire(signal);
+    // Large bodies leave places to the others.
+    using _large = size < settings.largeBytes ? null : await this.#largeSlots.acquire(signal);
     using _slot = await this.#slots.acquire(signal);
-    const file = join(this.#options.folder, sha256);
     try {
-      await this.#bring(sha256, flight, file);
+      await this.#bring(flight);
     } catch (error) {
       // Where there is no room, an unfinished body must not take what is left.
-      if (error instanceof CdnError && error.status === 507) await discard(file);
+      if (error instanceof CdnError && error.status === 507) await partials.discard(sha256);
       throw error;
     }
   }
 
-  async #bring(sha256: string, flight: Flight, file: string): Promise<void> {
-    const { peers, settings, random, schedule, signal, members, health } = this.#options;
+  async #bring(flight: Flight): Promise<void> {
+    const { settings, random, schedule, signal, partials, sources, urlOf, onFault } = this.#options;
+    const { sha256, size, hints } = flight;
     const wake = new Wake(schedule);
-    /** Sources that are of no use for this body. */
+    /** Servers that are of no use for this body. */
     const useless = new Set<string>();
-    /** Who gave the bytes in the file; "" for those of an earlier run. */
-    let givers = new Set(await lengthOf(file) > 0 ? [""] : []);
+    /** Who gave the bytes that are here; "" for those of an earlier run. */
+    let givers = new Set(await partials.size(sha256) > 0 ? [""] : []);
     let mixing = true;
-    let reason = "no server that is known offers it";
+    let reason = "no server that can be reached is known to hold it";
     let failures = 0;
     for (let turn = 0; failures < settings.pullTries;) {
       signal.throwIfAborted();
-      const sources = [...flight.sources].filter((id) => !useless.has(id) && members.get(id));
-      const id = sources[turn % Math.max(1, sources.length)];
+      const left = sources(size, hints).filter((id) => !useless.has(id) && urlOf(id) !== null);
+      const id = left[turn % Math.max(1, left.length)];
       if (id === undefined) break;
       if (!mixing && !givers.has(id)) {
-        await discard(file);
+        await partials.discard(sha256);
         givers = new Set();
       }
-      const before = await lengthOf(file);
-      const url = members.get(id)!.url;
-      const end = await transfer(peers, { url, sha256, size: flight.size, file, idleMs: settings.pullIdleMs, signal });
-      const gained = await lengthOf(file) - before;
+      const { end, gained } = await this.#try(flight, id);
       if (gained > 0) givers.add(id);
       if (end.kind === "whole") {
-        if (await this.#stage(sha256, flight.size, file)) return health.faultless(id, sha256);
+        if (await this.#stage(flight)) return onFault(id, sha256, null);
         reason = `the bytes are not those of ${sha256}`;
         if (givers.size > 1 || givers.has("")) mixing = false; // somebody's bytes are wrong: now one at a time
         else {
           useless.add(id);
-          this.#blame(id, sha256, reason);
+          onFault(id, sha256, reason);
         }
         givers = new Set();
         continue;
@@ -151,9 +210,9 @@ export class Puller {
       signal.throwIfAborted();
       reason = end.reason;
       if (end.kind === "false") {
-        await discard(file);
+        await partials.discard(sha256);
         givers = new Set();
-        this.#blame(id, sha256, reason);
+        onFault(id, sha256, reason);
       }
       if (end.kind !== "broken") {
         useless.add(id);
@@ -166,32 +225,44 @@ export class Puller {
       }
       await wake.sleep(backoffMs(failures + 1, settings.backoff, random), signal);
     }
-    throw new CdnError(`Cannot get the body: ${reason}`, { source: "peer", retry: failures > 0 });
+    throw new CdnError(`Cannot get the body: ${reason}`, { source: "peer", status: 503, retry: failures > 0 });
   }
 
-  /** False, and the file is gone, where it is not the body. */
-  async #stage(sha256: string, size: number, file: string): Promise<boolean> {
+  async #try(flight: Flight, id: string) {
+    const { network, partials, settings, signal, urlOf, now, use, onTransfer } = this.#options;
+    const { sha256, size } = flight;
+    using _use = use(id);
+    const before = flight.have = await partials.size(sha256);
+    const fromMs = now();
+    const end = await transfer({
+      network,
+      partials,
+      url: urlOf(id)!,
+      sha256,
+      size,
+      idleMs: settings.pullIdleMs,
+      signal,
+      onBytes: (have) => {
+        flight.have = have;
+        if (flight.followers.size > 0) this.#tell(flight);
+      },
+    });
+    const gained = Math.max(0, flight.have - before);
+    onTransfer(id, gained, now() - fromMs);
+    return { end, gained };
+  }
+
+  /** False, and the bytes are gone, where they are not the body. */
+  async #stage({ sha256, size }: Flight): Promise<boolean> {
+    const { partials, store } = this.#options;
     try {
-      await this.#options.store.stage({ file }, { sha256, size });
-      await discard(file); // where the store copied it, or held the body already
+      await store.stage(partials.source(sha256), { sha256, size });
+      await partials.discard(sha256); // where the store copied it, or held the body already
       return true;
     } catch (error) {
       if (!(error instanceof CdnError) || error.status !== 400) throw error;
-      await discard(file);
+      await partials.discard(sha256);
       return false;
     }
-  }
-
-  #blame(id: string, sha256: string, reason: string): void {
-    this.#options.log.warn("a server sent a wrong body", { id, sha256, reason });
-    this.#options.health.faulty(id, sha256, reason);
-  }
-}
-
-async function discard(file: string): Promise<void> {
-  try {
-    await Deno.remove(file);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

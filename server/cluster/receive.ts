@@ -13,32 +13,34 @@ import {
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { HybridClock } from "../clock.ts";
-import type { Store } from "../store/store.ts";
+import type { Catalog } from "./catalog.ts";
+import type { Filler } from "./fill.ts";
 import type { Holders } from "./holders.ts";
-import type { Members } from "./members.ts";
-import type { Puller } from "./pull.ts";
 import type { ClusterSettings } from "./settings.ts";
+import type { Trust } from "./trust.ts";
 import type { Schedule } from "./wake.ts";
 
 /** What a receiver works with. */
 export interface ReceiverOptions {
-  store: Store;
-  members: Pick<Members, "get">;
+  catalog: Pick<Catalog, "get" | "learn">;
+  /** True for a server that is on the list. */
+  isListed: (id: string) => boolean;
   holders: Holders;
-  puller: Pick<Puller, "pull" | "alsoAt">;
+  filler: Pick<Filler, "bring">;
+  trust: Trust;
   clock: HybridClock;
   settings: ClusterSettings;
   now: () => number;
   schedule: Schedule;
   log: Logger;
   signal: AbortSignal;
-  /** Something new is in the store. */
-  onStored: () => void;
+  /** A server was caught at something. */
+  onMark: (id: string, reason: string) => void;
 }
 
 type Result = { outcome: wire.OfferAnswer_Outcome; reason: string };
 
-/** A manifest whose body is on its way. A failure waits here until an offer asks for it. */
+/** A manifest whose body is on its way. */
 interface Arrival {
   result: Result;
   done: Promise<void>;
@@ -63,18 +65,17 @@ export class Receiver {
    */
   async receive(offer: wire.Offer): Promise<wire.OfferAnswer> {
     // Bodies are pulled from the URL of the list, never from one that merely came with a message.
-    if (!this.#options.members.get(offer.from)) {
+    if (!this.#options.isListed(offer.from)) {
       throw new CdnError(`Cannot take the offer: ${offer.from} is not on the list of servers here`, {
         source: "client",
         status: 403,
       });
     }
-    const begun: (Result | { key: string; arrival: Arrival })[] = [];
+    const begun: (Result | Arrival)[] = [];
     for (const manifest of offer.manifests) begun.push(await this.#begin(manifest, offer.from));
-    const arrivals = begun.flatMap((one) => "arrival" in one ? one.arrival.done : []);
+    const arrivals = begun.flatMap((one) => "done" in one ? one.done : []);
     if (arrivals.length > 0) await this.#waitFor(arrivals);
-    const results = begun.map((one) => "arrival" in one ? this.#collect(one.key, one.arrival) : one);
-    return create(wire.OfferAnswerSchema, { results });
+    return create(wire.OfferAnswerSchema, { results: begun.map((one) => "done" in one ? one.result : one) });
   }
 
   /** Resolves when no body is on its way any more; the signal must have been aborted. */
@@ -82,94 +83,73 @@ export class Receiver {
     await Promise.all([...this.#arrivals.values()].map(({ done }) => done));
   }
 
-  async #begin(message: wire.Manifest, from: string): Promise<Result | { key: string; arrival: Arrival }> {
-    const { clock, now, log } = this.#options;
+  /**
+   * The manifest that a message says, where it may be believed; else why not.
+   * @returns an outcome where it may not
+   */
+  judge(message: wire.Manifest, from: string): Manifest | Result {
+    const { clock, now, trust, onMark } = this.#options;
     const faults = messageFaults(wire.ManifestSchema, message);
     if (faults.length > 0) {
       const words = faults.slice(0, 3).map(({ field, detail }) => `${field} ${detail}`).join("; ");
       return { outcome: REFUSED, reason: `malformed: ${words}` };
     }
     const given = manifestFromWire(message);
-    const manifest = given.deleted ? tombstone(given.path, given.version) : given;
+    const manifest = given.deleted ? { ...tombstone(given.path, given.version), ...signatureOf(given) } : given;
+    const distrust = trust.fault(manifest);
+    if (distrust) {
+      onMark(from, distrust);
+      return { outcome: FAILED, reason: distrust };
+    }
     if (!clock.observe(manifest.version, now())) {
       // Not refused for ever: it will do once the time has come, or once the clock here is put right.
       const aheadSeconds = Math.round((manifest.version.wallMs - now()) / 1000);
       return { outcome: FAILED, reason: `its version is ${aheadSeconds} s ahead of the clock here` };
     }
+    return manifest;
+  }
+
+  async #begin(message: wire.Manifest, from: string): Promise<Result | Arrival> {
+    const judged = this.judge(message, from);
+    if ("outcome" in judged) return judged;
     try {
-      return await this.#take(manifest, from);
+      return await this.#take(judged, from);
     } catch (error) {
-      log.warn("could not take an object", { from, path: manifest.path, error: words(error) });
+      this.#options.log.warn("could not take an object", { from, path: judged.path, error: words(error) });
       return { outcome: FAILED, reason: words(error) };
     }
   }
 
-  async #take(manifest: Manifest, from: string): Promise<Result | { key: string; arrival: Arrival }> {
-    const { store, settings } = this.#options;
-    const current = await store.get(manifest.path);
-    const isNews = !current || compareVersions(current.version, manifest.version) < 0;
-    if (!isNews || await this.#putHeld(manifest)) {
-      this.#options.holders.note(from, manifest);
-      return held;
+  async #take(manifest: Manifest, from: string): Promise<Result | Arrival> {
+    const { catalog, holders, trust, onMark } = this.#options;
+    const known = await catalog.get(manifest.path);
+    if (known && compareVersions(known.version, manifest.version) > 0) {
+      const rollback = trust.rollback(from, manifest);
+      if (!rollback) return held; // merely late: what is here is newer
+      onMark(from, rollback);
+      return { outcome: REFUSED, reason: rollback };
     }
+    const learned = await catalog.learn(manifest);
+    holders.note(from, manifest);
+    return learned === "wanted" ? this.#arrival(manifest, from) : held;
+  }
+
+  #arrival(manifest: Manifest, from: string): Arrival {
+    const { filler, signal } = this.#options;
     const key = `${manifest.path}\0${formatVersion(manifest.version)}`;
-    let arrival = this.#arrivals.get(key);
-    if (arrival) {
-      // Another server that has it: one more source for the flight that is on its way.
-      this.#options.puller.alsoAt(manifest.sha256, manifest.size, from);
-      return { key, arrival };
+    const before = this.#arrivals.get(key);
+    if (before) {
+      filler.bring(manifest, from).catch(() => {}); // one more source for the flight that is on its way
+      return before;
     }
-    if (this.#arrivals.size >= settings.arrivals && !this.#forgetFailure()) return pulling;
-    arrival = { result: pulling, done: Promise.resolve() };
-    this.#arrivals.set(key, arrival);
-    arrival.done = this.#arrive(key, arrival, manifest, from);
-    return { key, arrival };
-  }
-
-  /**
-   * Puts a tombstone, or a manifest whose body is here already. False where the body must be pulled.
-   * The store refuses (400) a manifest that says another size than its body has.
-   */
-  async #putHeld(manifest: Manifest): Promise<boolean> {
-    const { store, onStored } = this.#options;
-    try {
-      await store.put(manifest);
-    } catch (error) {
-      if (error instanceof CdnError && error.status === 409) return false;
-      throw error;
-    }
-    onStored();
-    return true;
-  }
-
-  async #arrive(key: string, arrival: Arrival, manifest: Manifest, from: string): Promise<void> {
-    const { store, puller, holders, onStored, signal, log } = this.#options;
-    try {
-      await puller.pull(manifest.sha256, manifest.size, from);
-      await store.put(manifest);
-      holders.note(from, manifest);
+    const arrival: Arrival = { result: pulling, done: Promise.resolve() };
+    arrival.done = filler.bring(manifest, from).then(() => {
       arrival.result = held;
-      this.#arrivals.delete(key); // from now on the store answers
-      onStored();
-    } catch (error) {
-      if (!signal.aborted) log.warn("could not bring an object", { from, path: manifest.path, error: words(error) });
+    }, (error) => {
       arrival.result = signal.aborted ? pulling : { outcome: FAILED, reason: words(error) };
-      // Where only the link was to blame, the next offer begins anew rather than hear of an old failure.
-      if (error instanceof CdnError && error.retry) this.#arrivals.delete(key);
-    }
-  }
-
-  /** What became of it; a failure is told once, so that the next offer begins anew. */
-  #collect(key: string, arrival: Arrival): Result {
-    if (arrival.result.outcome === FAILED && this.#arrivals.get(key) === arrival) this.#arrivals.delete(key);
-    return arrival.result;
-  }
-
-  #forgetFailure(): boolean {
-    for (const [key, { result }] of this.#arrivals) {
-      if (result.outcome === FAILED) return this.#arrivals.delete(key);
-    }
-    return false;
+    }).finally(() => this.#arrivals.delete(key));
+    this.#arrivals.set(key, arrival);
+    return arrival;
   }
 
   async #waitFor(arrivals: Promise<void>[]): Promise<void> {
@@ -179,4 +159,8 @@ export class Receiver {
     await Promise.race([Promise.all(arrivals), late]);
     cancel();
   }
+}
+
+function signatureOf({ signature }: Manifest): Pick<Manifest, "signature"> {
+  return signature === undefined ? {} : { signature };
 }

@@ -2,16 +2,33 @@
 
 /** Times in milliseconds, sizes in bytes. */
 export interface ClusterSettings {
-  /** Between two exchanges of lists with one server; each wait is jittered by a quarter. */
-  heartbeatMs: number;
-  /** For the head of an answer to a list. */
+  /** Between two heartbeats of ours, each to one other server; each wait is jittered by a quarter. */
+  pingMs: number;
+  /** How long a heartbeat may stay unanswered; longer where the round trip is long. */
+  pingTimeoutMs: number;
+  /** Servers that are asked to try in our stead where one does not answer us. */
+  indirect: number;
+  /** A suspect is dead after this many periods, times log10 of the number of servers. */
+  suspicionMult: number;
+  /** Each piece of news is told this many times, times log10 of the number of servers. */
+  retransmitMult: number;
+  /** Pieces of news in one message. */
+  newsPerMessage: number;
+  /** Between two exchanges of whole lists with some server. */
+  syncMs: number;
+  /** How often dead servers are tried again. */
+  deadRetryMs: number;
+  /** For the head of an answer to a list, and to questions about content. */
   exchangeTimeoutMs: number;
   /** Waits after failures, "full jitter". */
   backoff: Backoff;
-  /** Unsettled manifests that may be under way to one server. */
-  window: number;
-  /** Manifests that one server failed to take and that are offered again much later; they do not fill the window. */
-  deferred: number;
+
+  /** The most servers that one hands new content to for free, and at a price: the width of the tree. */
+  fanOut: number;
+  /** A server that hands on what it got from another does so only while it is news. */
+  hotMs: number;
+  /** Manifests that wait to be offered to one server; what is beyond is left to repair. */
+  queue: number;
   /** Manifests in one offer, and what they may come to in bytes. */
   batch: number;
   batchBytes: number;
@@ -21,23 +38,39 @@ export interface ClusterSettings {
   offerTimeoutMs: number;
   /** When a body was still on its way: until its manifest is offered again. */
   againMs: number;
-  /** When a server failed to take a manifest: until it is offered again. */
+  /** How often an offer that a server could not take is made again, before it is left to repair. */
+  offerTries: number;
+  /** When a body could not be had: until it is tried again. */
   failed: Backoff;
-  /** What another server wrote is offered only after this time: its writer does so at once. */
-  relayMs: number;
-  /** How often the feed is looked at where nothing said that it changed. */
+  /** How often what is wanted is looked at where nothing called. */
   scanMs: number;
   /** How long an offer waits for bodies before it answers that they are on their way. */
   waitMs: number;
-  /** Manifests whose bodies may be waited for. */
-  arrivals: number;
-  /** Bodies pulled at once; those of at least `largeBytes` leave one place to the others. */
+
+  /** Bodies pulled at once, and those of at least `largeBytes` among them; in the background at most so many. */
   pullsAtOnce: number;
+  largePullsAtOnce: number;
+  fillsAtOnce: number;
   largeBytes: number;
   /** How long a body may pause. */
   pullIdleMs: number;
-  /** Tries of a body that bring nothing new, before it is given up. */
+  /** Tries of a body that bring nothing new, before it is given up for now. */
   pullTries: number;
+  /** Bytes a second that are fetched in the background; 0: as fast as it goes. */
+  syncBytesPerSecond: number;
+
+  /** Servers that hold a write on disk before it is acknowledged; 0: two once there ever was another, else one. */
+  minCopies: number;
+  /** How long a write waits for its copies. */
+  copiesWaitMs: number;
+
+  /** How long another server's content may differ before both are compared. */
+  repairAfterMs: number;
+  repairsAtOnce: number;
+  /** How long a tombstone lives. */
+  tombstoneMs: number;
+  /** How long a server that was away for longer waits for one that was not, before it believes itself. */
+  staleGraceMs: number;
 }
 
 /** The wait after the n-th failure is random, below `leastMs` doubled n - 1 times, and below `mostMs`. */
@@ -48,26 +81,49 @@ export interface Backoff {
 
 /** What a server uses unless it is told otherwise. */
 export const clusterDefaults: ClusterSettings = {
-  heartbeatMs: 5_000,
+  pingMs: 1_000,
+  pingTimeoutMs: 500,
+  indirect: 3,
+  suspicionMult: 4,
+  retransmitMult: 4,
+  newsPerMessage: 30,
+  syncMs: 30_000,
+  deadRetryMs: 30_000,
   exchangeTimeoutMs: 5_000,
   backoff: { leastMs: 250, mostMs: 30_000 },
-  window: 64,
-  deferred: 4_096,
+
+  fanOut: 3,
+  hotMs: 600_000,
+  queue: 10_000,
   batch: 64,
   batchBytes: 512 << 10,
   offersAtOnce: 3,
   offerTimeoutMs: 15_000,
   againMs: 500,
+  offerTries: 5,
   failed: { leastMs: 10_000, mostMs: 30 * 60_000 },
-  relayMs: 2_000,
   scanMs: 10_000,
   waitMs: 2_000,
-  arrivals: 1_000,
-  pullsAtOnce: 4,
+
+  pullsAtOnce: 32,
+  largePullsAtOnce: 4,
+  fillsAtOnce: 24,
   largeBytes: 8 << 20,
   pullIdleMs: 10_000,
   pullTries: 3,
+  syncBytesPerSecond: 0,
+
+  minCopies: 0,
+  copiesWaitMs: 10_000,
+
+  repairAfterMs: 3_000,
+  repairsAtOnce: 1,
+  tombstoneMs: 30 * 24 * 3_600_000,
+  staleGraceMs: 10 * 60_000,
 };
+
+/** Figures that may be 0: "none", or "as fast as it goes". */
+const MAY_BE_ZERO = new Set<keyof ClusterSettings>(["syncBytesPerSecond", "minCopies", "indirect"]);
 
 /**
  * The defaults, with some replaced.
@@ -75,9 +131,10 @@ export const clusterDefaults: ClusterSettings = {
  */
 export function clusterSettings(given: Partial<ClusterSettings> = {}): ClusterSettings {
   const settings = { ...clusterDefaults, ...given };
-  for (const [name, value] of Object.entries(settings)) {
-    const figures: number[] = typeof value === "number" ? [value] : Object.values(value as Backoff);
-    if (figures.some((figure) => !(figure >= 0) || (figure === 0 && !name.endsWith("Ms")))) {
+  for (const [name, value] of Object.entries(settings) as [keyof ClusterSettings, number | Backoff][]) {
+    const figures = typeof value === "number" ? [value] : [value.leastMs, value.mostMs];
+    const mayBeZero = name.endsWith("Ms") || MAY_BE_ZERO.has(name) || typeof value !== "number";
+    if (figures.some((figure) => !(figure >= 0) || (figure === 0 && !mayBeZero))) {
       throw new RangeError(`${name} must be a positive number`);
     }
   }

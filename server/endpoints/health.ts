@@ -7,13 +7,23 @@ export function healthz({ request }: Call): Response {
   return plain(request, "ok\n");
 }
 
-/** Ready: it has started, is not closing, and its store answers. */
+/**
+ * Ready: it has started, is not closing, its store answers, and it knows what there is: what it does not hold yet it
+ * fetches while it answers. The text says how much that is.
+ */
 export async function readyz({ request, parts }: Call): Promise<Response> {
-  if (!parts.ready()) {
-    throw new CdnError("Not ready: starting or stopping", { source: "server", status: 503, retry: true });
-  }
+  if (!parts.ready()) throw notReady("starting or stopping");
   await parts.store.list({ by: "path", limit: 1 });
-  return plain(request, "ok\n");
+  const { knowsAll, objects, wantedObjects, wantedBytes } = parts.cluster.progress();
+  if (!knowsAll) throw notReady(`learning what the other servers have, ${objects} objects so far`);
+  const left = wantedObjects > 0
+    ? `filling: ${wantedObjects} of ${objects} objects to come, ${wantedBytes} bytes\n`
+    : "";
+  return plain(request, `ok\n${left}`);
+}
+
+function notReady(why: string): CdnError {
+  return new CdnError(`Not ready: ${why}`, { source: "server", status: 503, retry: true, retryAfterSeconds: 1 });
 }
 
 function plain(request: Request, text: string): Response {

@@ -1,7 +1,7 @@
-/** `/-/v1/peer/…`: what servers, and proxies, ask of a server; signed with the cluster key. */
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { badRequest, type CdnError, codecForBody, formatEntityTag, isDigest, wire } from "../../proto/mod.ts";
+/** `/-/v1/peer/…`: what servers ask of each other, signed by each; and the probe, which proxies ask too. */
+import { badRequest, type CdnError, codecForBody, formatEntityTag, isDigest } from "../../proto/mod.ts";
 import { messageResponse } from "../../runtime/message.ts";
+import { type CallName, calls } from "../cluster/calls.ts";
 import { contentRange, type Selection, selectRanges } from "../serve/range.ts";
 import { bodySize } from "../store/store.ts";
 import type { Call } from "./call.ts";
@@ -9,22 +9,26 @@ import type { Call } from "./call.ts";
 /** The most bytes that a probe may ask for. */
 export const MAX_PROBE_BYTES = 4 << 20;
 
-/** POST /-/v1/peer/servers */
-export async function exchangeServers(call: Call): Promise<Response> {
-  const list = await readPeerMessage(call, wire.ServerListSchema);
-  return messageResponse(call.request, wire.ServerListSchema, await call.parts.cluster.exchangeServers(list));
+/** POST /-/v1/peer/{name}: a call of `cluster/calls.ts`. */
+export async function answerCall({ request, segments, parts }: Call): Promise<Response> {
+  const { guard, limits, cluster } = parts;
+  const name = segments.name!;
+  if (!isCall(name)) throw badRequest("There is no such endpoint", { status: 404 });
+  const { question, answer } = calls[name];
+  const { body, from } = await guard.readFromServer(request, { limit: limits.peerMessage, idleMs: limits.idleMs });
+  const message = codecForBody(request.headers.get("content-type")).decode(question, body, { lenient: true });
+  // The schemas belong to each other by name, which the compiler cannot follow.
+  return messageResponse(request, answer, await cluster.answer(name, message as never, from) as never);
 }
 
-/** POST /-/v1/peer/offers */
-export async function receiveOffer(call: Call): Promise<Response> {
-  const offer = await readPeerMessage(call, wire.OfferSchema);
-  return messageResponse(call.request, wire.OfferAnswerSchema, await call.parts.cluster.receiveOffer(offer));
+function isCall(name: string): name is CallName {
+  return Object.hasOwn(calls, name);
 }
 
 /** GET /-/v1/peer/bodies/{sha256}: a held body, whether or not a manifest names it; whole or one range of it. */
 export async function sendBody({ request, segments, parts }: Call): Promise<Response> {
   const { guard, store } = parts;
-  guard.requirePeer(request);
+  guard.requireServer(request);
   const sha256 = segments.sha256!;
   if (!isDigest(sha256)) throw badRequest("A body is named by its SHA-256: 64 lower-case hexadecimal digits");
   const size = await bodySize(store, sha256);
@@ -87,13 +91,4 @@ function noise(): Uint8Array<ArrayBuffer> {
     for (let at = 0; at < noiseBytes.length; at += 65536) crypto.getRandomValues(noiseBytes.subarray(at, at + 65536));
   }
   return noiseBytes;
-}
-
-async function readPeerMessage<Desc extends DescMessage>(
-  { request, parts }: Call,
-  schema: Desc,
-): Promise<MessageShape<Desc>> {
-  const { guard, limits } = parts;
-  const body = await guard.readFromPeer(request, { limit: limits.peerMessage, idleMs: limits.idleMs });
-  return codecForBody(request.headers.get("content-type")).decode(schema, body, { lenient: true });
 }

@@ -31,6 +31,22 @@ export function describe({ request, segments, parts }: Call): Response {
   return messageResponse(request, wire.ServerSchema, server);
 }
 
+/** PATCH /-/v1/servers/{id}: drains it, or lets it go on. */
+export async function change({ request, segments, parts }: Call): Promise<Response> {
+  parts.guard.requireToken(request);
+  const { draining } = await readMessage(request, wire.ChangeServerSchema, { idleMs: parts.limits.idleMs });
+  const server = await parts.cluster.drainServer(segments.id!, draining);
+  if (!server) throw unknown(segments.id!);
+  parts.log.info(draining ? "server is being drained" : "server goes on", { server: server.id });
+  return messageResponse(request, wire.ServerSchema, server);
+}
+
+/** GET /-/v1/durability: what would be lost if one machine, provider, … vanished now. Asks the other servers. */
+export async function durability({ request, parts }: Call): Promise<Response> {
+  parts.guard.requireToken(request);
+  return messageResponse(request, wire.DurabilitySchema, await parts.cluster.durability());
+}
+
 /** DELETE /-/v1/servers/{id}: off the list, here and soon everywhere. */
 export async function remove({ request, segments, parts }: Call): Promise<Response> {
   parts.guard.requireToken(request);

@@ -21,11 +21,11 @@ const table: [pattern: string, methods: Record<string, Endpoint>][] = [
   ["/-/v1/uploads/{id}/chunks/{offset}", { PUT: uploads.chunk }],
   ["/-/v1/uploads/{id}/commit", { POST: uploads.commit }],
   ["/-/v1/servers", { GET: servers.list, POST: servers.add }],
-  ["/-/v1/servers/{id}", { GET: servers.describe, DELETE: servers.remove }],
-  ["/-/v1/peer/servers", { POST: peers.exchangeServers }],
-  ["/-/v1/peer/offers", { POST: peers.receiveOffer }],
+  ["/-/v1/servers/{id}", { GET: servers.describe, PATCH: servers.change, DELETE: servers.remove }],
+  ["/-/v1/durability", { GET: servers.durability }],
   ["/-/v1/peer/bodies/{sha256}", { GET: peers.sendBody }],
   ["/-/v1/peer/probe", { GET: peers.probe }],
+  ["/-/v1/peer/{name}", { POST: peers.answerCall }],
 ];
 
 const compiled = table.map(([pattern, methods]) => ({

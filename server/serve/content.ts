@@ -7,7 +7,7 @@ import { multipart } from "./multipart.ts";
 import { type ByteRange, contentRange, type Selection, selectRanges } from "./range.ts";
 
 type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
-type ServingParts = Pick<Parts, "store" | "hot" | "policy" | "limits" | "now">;
+type ServingParts = Pick<Parts, "store" | "cluster" | "hot" | "policy" | "limits" | "now">;
 
 const whole: Selection = { kind: "whole" };
 
@@ -37,7 +37,7 @@ export async function contentResponse(
   manifest: Manifest,
   validators: Validators,
   selection: Selection,
-  { store, hot, policy, now }: ServingParts,
+  { store, cluster, hot, policy, now }: ServingParts,
 ): Promise<Response> {
   const { size, mediaType } = manifest;
   if (selection.kind === "unsatisfiable") {
@@ -47,11 +47,9 @@ export async function contentResponse(
       headers: { "content-range": `bytes */${size}` },
     });
   }
-  const open = async (range?: ByteRange): Promise<Body> => {
-    const body = await store.open(manifest.sha256, range);
-    if (body) return body.stream;
-    throw new CdnError(`Cannot read the body of ${manifest.path}`, { source: "server", status: 503, retry: true });
-  };
+  // What is known and not here (yet) comes through another server while we answer.
+  const open = async (range: ByteRange = { start: 0, end: size }): Promise<Body> =>
+    (await store.open(manifest.sha256, range))?.stream ?? await cluster.fetchBody(manifest, range);
   const fields = validatorFields(manifest, validators, policy(manifest.path), now());
   fields.push(...representationFields(manifest));
 

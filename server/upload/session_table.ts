@@ -4,7 +4,8 @@
  *     open       chunks are written to its part file
  *     held       the store has its bytes already; there is no part file
  *     sealed     a commit found all bytes there and right; the part file is not written any more
- *     committed  the object is visible; remembered for clients that did not hear so
+ *     stored     the object is visible here; too few servers hold it yet for a promise
+ *     committed  it is acknowledged; remembered for clients that did not hear so
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { Manifest, Metadata } from "../../proto/mod.ts";
@@ -14,7 +15,7 @@ import type { Load } from "./limits.ts";
 import type { Range } from "./ranges.ts";
 
 /** How far a session is. */
-export type SessionState = "open" | "held" | "sealed" | "committed";
+export type SessionState = "open" | "held" | "sealed" | "stored" | "committed";
 
 /** One session, as it is on disk. */
 export interface Session {
@@ -99,7 +100,7 @@ function sessionTable(database: DatabaseSync): SessionTable {
           JSON.stringify(metadata),
           state,
           JSON.stringify(received.map(({ start, end }) => [start, end])),
-          state === "held" ? 0 : size ?? received.at(-1)?.end ?? 0,
+          state === "held" || state === "stored" ? 0 : size ?? received.at(-1)?.end ?? 0,
           expiresMs,
           object && JSON.stringify(object),
           copies,

@@ -29,6 +29,8 @@ export interface UploadsOptions {
   store: Pick<Store, "stage" | "open">;
   /** The server's one entry for local writes. */
   write: (path: string, body: StagedBody, metadata: Metadata) => Promise<{ manifest: Manifest; copies: number }>;
+  /** Resolves with the number of copies once a write may be acknowledged; rejects (503) where they are not in time. */
+  secure?: (manifest: Manifest) => Promise<number>;
   /** Milliseconds since 1970. */
   now?: () => number;
   /** Hears of sessions that were forgotten. */
@@ -47,6 +49,7 @@ export async function createUploads({
   folder,
   store,
   write,
+  secure = () => Promise.resolve(1),
   now = Date.now,
   log = silentLogger,
   limits: givenLimits = {},
@@ -58,7 +61,7 @@ export async function createUploads({
   try {
     const parts = new PartFiles(folder, limits.minFreeBytes);
     await parts.clear((id) => table.get(id) !== null);
-    return new OpenUploads({ store, write, now, log, newId, limits, table, parts });
+    return new OpenUploads({ store, write, secure, now, log, newId, limits, table, parts });
   } catch (error) {
     table[Symbol.dispose]();
     throw error;
@@ -171,7 +174,10 @@ class OpenUploads implements Uploads {
   async #handBack(id: string, metadata: Metadata): Promise<wire.Upload | null> {
     const session = this.at.table.get(id);
     if (!session || session.state === "committed") return session && this.#message(session);
-    return this.#save({ ...session, metadata, expiresMs: this.at.now() + this.at.limits.idleMs });
+    const expiresMs = this.at.now() + this.at.limits.idleMs;
+    // What was stored has the older metadata: its bytes are here, and are written once more.
+    const again = session.state === "stored" && !isSame(session.metadata, metadata);
+    return this.#save({ ...session, metadata, expiresMs, ...(again && { state: "held", object: null }) });
   }
 
   /** Writes a chunk and records it: only then does it count. */
@@ -220,20 +226,16 @@ class OpenUploads implements Uploads {
   /** Hands the bytes to the store, and makes the object visible. After a failure it can be tried again. */
   async #finish(session: Session, body: StagedBody): Promise<wire.Upload> {
     const { store, parts, write, now, limits } = this.at;
+    if (session.state === "stored") return await this.#secure(session);
+    let stored: Session;
     try {
       if (session.state === "sealed") {
         await store.stage({ file: await parts.handOver(session.id), hashed: body }, body);
       }
       const { manifest, copies } = await write(session.path, body, session.metadata);
-      const message = this.#save({
-        ...session,
-        state: "committed",
-        object: manifest,
-        copies,
-        expiresMs: now() + limits.rememberMs,
-      });
+      stored = { ...session, state: "stored", object: manifest, copies, expiresMs: now() + limits.idleMs };
+      this.#save(stored);
       await parts.remove(session.id);
-      return message;
     } catch (error) {
       // The store freed the body that it held when the session began, or someone took our file away.
       const lost = session.state === "held"
@@ -244,6 +246,14 @@ class OpenUploads implements Uploads {
       this.#save({ ...session, state: "open", received: [] });
       throw incomplete(missingRanges([], body.size), "its bytes are not here any more: ");
     }
+    return await this.#secure(stored);
+  }
+
+  /** Waits until enough servers hold it. Where they do not in time, the session stays: a retry only waits again. */
+  async #secure(session: Session): Promise<wire.Upload> {
+    const { secure, now, limits } = this.at;
+    const copies = await secure(session.object!);
+    return this.#save({ ...session, state: "committed", copies, expiresMs: now() + limits.rememberMs });
   }
 
   async #isHeld(sha256: string, size: number): Promise<boolean> {
@@ -292,4 +302,10 @@ class OpenUploads implements Uploads {
     if (session && session.expiresMs > this.at.now()) return session;
     throw badRequest("There is no such upload: it was never begun, was cancelled, or has expired", { status: 404 });
   }
+}
+
+function isSame(a: Metadata, b: Metadata): boolean {
+  const text = ({ mediaType, name, modifiedMs, meta }: Metadata) =>
+    JSON.stringify([mediaType, name, modifiedMs, Object.entries(meta).sort(([x], [y]) => x < y ? -1 : 1)]);
+  return text(a) === text(b);
 }

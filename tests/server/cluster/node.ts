@@ -1,5 +1,6 @@
 /** A small server around a real cluster: the peer endpoints over loopback, a store in memory, and faults on demand. */
 import { createHash } from "node:crypto";
+import { join } from "@std/path";
 import {
   CdnError,
   codecOf,
@@ -8,14 +9,26 @@ import {
   type Manifest,
   tombstone,
   type Version,
-  wire,
+  type wire,
 } from "../../../proto/mod.ts";
+import { openIdentityKey } from "../../../runtime/identity_key.ts";
 import { listen, type Listening } from "../../../runtime/listen.ts";
 import { type LogFields, silentLogger } from "../../../runtime/log.ts";
 import { messageResponse, readMessage } from "../../../runtime/message.ts";
 import { PeerClient } from "../../../runtime/peer_client.ts";
 import { HybridClock } from "../../../server/clock.ts";
-import { type Cluster, type ClusterSettings, createCluster } from "../../../server/cluster/mod.ts";
+import { type CallName, calls } from "../../../server/cluster/calls.ts";
+import {
+  byTimer,
+  type Cluster,
+  type ClusterSettings,
+  createCluster,
+  httpNetwork,
+  openLedger,
+  openPartials,
+} from "../../../server/cluster/mod.ts";
+import { keysOf } from "../../../server/open.ts";
+import { bodySize } from "../../../server/store/store.ts";
 import { memoryStore, type Store } from "../../../server/store/mod.ts";
 
 /** Stands between a request and its answer. */
@@ -23,21 +36,27 @@ export type Fault = (request: Request, answer: () => Promise<Response>) => Promi
 
 /** Small figures, so that tests need not wait. */
 export const quick: Partial<ClusterSettings> = {
-  heartbeatMs: 200,
+  pingMs: 60,
+  pingTimeoutMs: 500,
+  suspicionMult: 8,
+  syncMs: 400,
+  deadRetryMs: 150,
   exchangeTimeoutMs: 3000,
   backoff: { leastMs: 10, mostMs: 150 },
   againMs: 20,
   failed: { leastMs: 40, mostMs: 200 },
-  relayMs: 60,
   scanMs: 400,
   waitMs: 300,
   pullIdleMs: 700,
+  repairAfterMs: 150,
 };
 
 export interface NodeOptions {
   peers?: string[];
   encoding?: Encoding;
   role?: "origin" | "edge";
+  provider?: string;
+  region?: string;
   settings?: Partial<ClusterSettings>;
   store?: Store;
   folder?: string;
@@ -54,7 +73,8 @@ export class Node {
   readonly warnings: string[] = [];
   /** Requests that came in: "POST /-/v1/peer/offers". */
   readonly requests: string[] = [];
-  readonly store: Store;
+  /** What outlives the process; the cluster's own view of it is `cluster.store`. */
+  readonly disk: Store;
   readonly folder: string;
   #clock: HybridClock;
   #listening!: Listening;
@@ -65,9 +85,13 @@ export class Node {
   constructor(readonly id: string, readonly options: NodeOptions = {}) {
     this.skewMs = options.skewMs ?? 0;
     this.fault = options.fault ?? ((_, answer) => answer());
-    this.store = options.store ?? memoryStore();
+    this.disk = options.store ?? memoryStore();
     this.folder = options.folder ?? Deno.makeTempDirSync({ prefix: "metacdn-cluster-" });
     this.#clock = new HybridClock(id);
+  }
+
+  get store(): Store {
+    return this.cluster.store;
   }
 
   get url(): string {
@@ -83,22 +107,28 @@ export class Node {
       error: (message: string, fields?: LogFields) =>
         void this.warnings.push(`ERROR ${message} ${fields?.error instanceof Error ? fields.error.stack : ""}`),
     };
+    const key = await openIdentityKey(this.folder);
+    const client = new PeerClient({
+      codec: codecOf(this.options.encoding ?? "json"),
+      ...(this.options.fetch && { fetch: this.options.fetch }),
+    });
     this.cluster = await createCluster({
       self: {
         id: this.id,
-        provider: "aws",
-        region: "us-east-1",
+        provider: this.options.provider ?? "aws",
+        region: this.options.region ?? "us-east-1",
         role: this.options.role ?? "origin",
         labels: { rack: "1" },
         software: "0.1.0",
       },
-      folder: this.folder,
-      store: this.store,
+      store: this.disk,
       clock: this.#clock,
-      peers: new PeerClient({
-        codec: codecOf(this.options.encoding ?? "json"),
-        ...(this.options.fetch && { fetch: this.options.fetch }),
-      }),
+      network: httpNetwork(client),
+      ledger: openLedger(join(this.folder, "cluster.sqlite")),
+      partials: await openPartials(join(this.folder, "partial"), this.now()),
+      keys: keysOf(key, new Uint8Array()),
+      random: Math.random,
+      schedule: byTimer,
       now: this.now,
       log,
       settings: { ...quick, ...this.options.settings },
@@ -127,7 +157,7 @@ export class Node {
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
     const { sha256, size } = await this.store.stage(pieces(bytes));
     const current = await this.store.get(path);
-    const manifest: Manifest = {
+    const manifest = this.cluster.sign({
       path,
       version: version ?? this.#clock.next(this.now(), current?.version),
       deleted: false,
@@ -137,17 +167,15 @@ export class Node {
       name: "file.txt",
       modifiedMs: 1_700_000_000_000,
       meta: { author: "Zoë" },
-    };
+    });
     await this.store.put(manifest);
-    this.cluster.changed();
     return manifest;
   }
 
   async remove(path: string, version?: Version): Promise<Manifest> {
     const current = await this.store.get(path);
-    const manifest = tombstone(path, version ?? this.#clock.next(this.now(), current?.version));
+    const manifest = this.cluster.sign(tombstone(path, version ?? this.#clock.next(this.now(), current?.version)));
     await this.store.put(manifest);
-    this.cluster.changed();
     return manifest;
   }
 
@@ -168,22 +196,20 @@ export class Node {
   }
 
   async #answer(request: Request): Promise<Response> {
-    const { pathname } = new URL(request.url);
-    if (pathname === "/-/v1/peer/servers") {
-      const list = await readMessage(request, wire.ServerListSchema, { lenient: true });
-      return messageResponse(request, wire.ServerListSchema, await this.cluster.exchangeServers(list));
-    }
-    if (pathname === "/-/v1/peer/offers") {
-      const offer = await readMessage(request, wire.OfferSchema, { lenient: true });
-      return messageResponse(request, wire.OfferAnswerSchema, await this.cluster.receiveOffer(offer));
-    }
-    return await this.#body(request, pathname.split("/").at(-1)!);
+    const name = new URL(request.url).pathname.split("/").at(-1)!;
+    if (!Object.hasOwn(calls, name)) return await this.#body(request, name);
+    const call = name as CallName;
+    const question = await readMessage(request, calls[call].question, { lenient: true, limit: 4 << 20 });
+    return messageResponse(
+      request,
+      calls[call].answer,
+      await this.cluster.answer(call, question as never, null) as never,
+    );
   }
 
   async #body(request: Request, sha256: string): Promise<Response> {
-    const { entries } = await this.store.list({ by: "path", limit: 1000 });
-    const size = entries.find(({ manifest }) => manifest.sha256 === sha256)?.manifest.size;
-    if (size === undefined) throw new CdnError("no such body", { source: "client", status: 404 });
+    const size = await bodySize(this.store, sha256);
+    if (size === null) throw new CdnError("no such body", { source: "client", status: 404 });
     const first = Number(/^bytes=(\d+)-$/.exec(request.headers.get("range") ?? "")?.[1] ?? 0);
     return new Response((await this.store.open(sha256, { start: first, end: size }))?.stream, {
       status: first > 0 ? 206 : 200,
@@ -215,7 +241,7 @@ export async function untilJoined(...nodes: Node[]): Promise<void> {
   await until(`${ids} know each other`, () =>
     nodes.every((node) =>
       node.ids().join() === ids &&
-      node.cluster.servers().every(({ health }) => health?.state === "self" || health?.state === "reachable")
+      node.cluster.servers().every(({ health }) => health?.state === "self" || health?.state === "alive")
     ));
 }
 

@@ -1,0 +1,178 @@
+/**
+ * Brings what is known and not held: in the background, from several servers at once, for as long as anything is
+ * wanted. What is asked for by somebody who waits ({@link Filler.bring}) goes before; both share one flight a body.
+ */
+import { CdnError, formatVersion, type Manifest } from "../../proto/mod.ts";
+import type { Logger } from "../../runtime/log.ts";
+import { words } from "../../runtime/peer_client.ts";
+import type { WantedTable } from "./ports.ts";
+import type { Puller } from "./pull.ts";
+import { backoffMs, type ClusterSettings } from "./settings.ts";
+import { type Schedule, Wake } from "./wake.ts";
+
+/** What a filler works with. */
+export interface FillerOptions {
+  wanted: WantedTable;
+  puller: Pick<Puller, "pull" | "alsoAt">;
+  /** The body was staged: makes visible what names it. */
+  settle: (sha256: string) => Promise<unknown>;
+  settings: ClusterSettings;
+  now: () => number;
+  random: () => number;
+  schedule: Schedule;
+  log: Logger;
+  signal: AbortSignal;
+}
+
+/** Why a wanted object could not be had, and when it is tried again. */
+interface Failure {
+  version: string;
+  reason: string;
+  times: number;
+  dueMs: number;
+}
+
+/** Failures that are remembered; what is beyond them is simply tried again. */
+const MOST_FAILURES = 10_000;
+const PAGE = 256;
+/** Between two looks at the whole table. */
+const LEAST_PAUSE_MS = 20;
+
+/** Fills a server. */
+export class Filler {
+  readonly #options: FillerOptions;
+  readonly #wake: Wake;
+  readonly #failures = new Map<string, Failure>();
+  readonly #running = new Map<string, Promise<void>>();
+  #loop: Promise<void> = Promise.resolve();
+  /** Bytes that may be fetched in the background before a pause, and as of when. */
+  #allowance = 0;
+  #allowedMs: number;
+
+  constructor(options: FillerOptions) {
+    this.#options = options;
+    this.#wake = new Wake(options.schedule);
+    this.#allowedMs = options.now();
+  }
+
+  start(): void {
+    this.#loop = this.#run();
+  }
+
+  /** Something is wanted, or a server can be reached again: what failed may go well now. */
+  changed(again = false): void {
+    if (again) { for (const failure of this.#failures.values()) failure.dueMs = 0; }
+    this.#wake.call();
+  }
+
+  /**
+   * Brings the body of a manifest now; resolves when it is here and visible.
+   * @throws {CdnError} as `Puller.pull` does.
+   */
+  async bring({ path, version, sha256, size }: Manifest, ...hints: string[]): Promise<void> {
+    const { puller, settle } = this.#options;
+    try {
+      await puller.pull(sha256, size, ...hints);
+      await settle(sha256);
+      this.#failures.delete(path);
+    } catch (error) {
+      this.#failed(path, formatVersion(version), error);
+      throw error;
+    }
+  }
+
+  /** Why an object could not be had; "" where nobody failed. */
+  reason(path: string): string {
+    return this.#failures.get(path)?.reason ?? "";
+  }
+
+  /** Resolves when nothing of it runs any more; the signal must have been aborted. */
+  async ended(): Promise<void> {
+    await this.#loop;
+    await Promise.allSettled(this.#running.values());
+  }
+
+  async #run(): Promise<void> {
+    const { wanted, settings, signal, log, random } = this.#options;
+    let errors = 0;
+    while (!signal.aborted) {
+      let waitMs = settings.scanMs;
+      try {
+        let after = 0;
+        for (let page; !signal.aborted && (page = wanted.next(after, PAGE)).length > 0;) {
+          for (const { manifest, place } of page) {
+            after = place;
+            waitMs = Math.min(waitMs, await this.#consider(manifest));
+            if (signal.aborted) break;
+          }
+        }
+        errors = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.error("cannot read what is wanted", { error });
+        waitMs = backoffMs(++errors, settings.backoff, random);
+      }
+      // What came in while we looked was seen at the table's end; whatever comes later calls.
+      await this.#wake.sleep(Math.max(waitMs, LEAST_PAUSE_MS), signal);
+    }
+  }
+
+  /** Begins to bring one, where it is due and there is a place. @returns when it should be looked at again, in ms */
+  async #consider(manifest: Manifest): Promise<number> {
+    const { settings, now, signal } = this.#options;
+    const { path, sha256, size, version } = manifest;
+    if (this.#running.has(sha256)) return settings.scanMs;
+    const failure = this.#failures.get(path);
+    if (failure && failure.version === formatVersion(version) && failure.dueMs > now()) return failure.dueMs - now();
+    while (this.#running.size >= settings.fillsAtOnce && !signal.aborted) await this.#anyEnds();
+    await this.#pace(size);
+    if (signal.aborted) return 0;
+    const running = this.bring(manifest).catch(() => {}).finally(() => this.#running.delete(sha256));
+    this.#running.set(sha256, running);
+    return settings.scanMs;
+  }
+
+  #anyEnds(): Promise<void> {
+    return Promise.race(this.#running.values());
+  }
+
+  /** Waits until so many bytes more are within the rate (a token bucket of one second). */
+  async #pace(bytes: number): Promise<void> {
+    const { settings: { syncBytesPerSecond: rate }, now, signal } = this.#options;
+    if (rate <= 0) return;
+    const refill = () => {
+      this.#allowance = Math.min(rate, this.#allowance + (now() - this.#allowedMs) * rate / 1000);
+      this.#allowedMs = now();
+    };
+    refill();
+    // A body larger than the bucket goes when the bucket is full, and leaves a debt.
+    const need = Math.min(bytes, rate);
+    const pause = new Wake(this.#options.schedule);
+    while (this.#allowance < need && !signal.aborted) {
+      await pause.sleep((need - this.#allowance) * 1000 / rate, signal);
+      refill();
+    }
+    this.#allowance -= bytes;
+  }
+
+  #failed(path: string, version: string, error: unknown): void {
+    const { settings, now, random, log, signal } = this.#options;
+    if (signal.aborted) return;
+    const before = this.#failures.get(path);
+    const times = before?.version === version ? before.times + 1 : 1;
+    const reason = words(error);
+    if (before?.reason !== reason || before.version !== version) {
+      log.warn("cannot bring an object yet", { path, error: reason });
+    }
+    const { leastMs, mostMs } = settings.failed;
+    const retry = error instanceof CdnError && error.retry;
+    // Where only a link was to blame, soon; else at least half of the wait is certain.
+    const waitMs = retry
+      ? backoffMs(times, settings.backoff, random)
+      : Math.min(mostMs, leastMs * 2 ** Math.min(times - 1, 30)) * (0.5 + random() / 2);
+    this.#failures.delete(path);
+    this.#failures.set(path, { version, reason, times, dueMs: now() + waitMs });
+    if (this.#failures.size > MOST_FAILURES) this.#failures.delete(this.#failures.keys().next().value!);
+    this.#wake.call();
+  }
+}

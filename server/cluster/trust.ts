@@ -1,0 +1,42 @@
+/** Which manifests are believed: those that the server signed that accepted the write. */
+import { formatVersion, type Manifest } from "../../proto/mod.ts";
+import { manifestSignatureHolds } from "../../proto/manifest_signature.ts";
+import type { Holders } from "./holders.ts";
+import type { Keys } from "./ports.ts";
+
+/** What trust is founded on. */
+export interface TrustOptions {
+  keys: Pick<Keys, "verify">;
+  /** The keys that a server has, or had: what it once signed stays right. */
+  keysOf: (id: string) => readonly Uint8Array[];
+  holders: Holders;
+}
+
+/** Judges what other servers tell. */
+export class Trust {
+  readonly #options: TrustOptions;
+
+  constructor(options: TrustOptions) {
+    this.#options = options;
+  }
+
+  /** Why a manifest is not believed; null where it is. */
+  fault(manifest: Manifest): string | null {
+    const { keys, keysOf } = this.#options;
+    const known = keysOf(manifest.version.server);
+    const what = manifest.path.slice(0, 200);
+    if (known.length === 0) return `the signer of ${what} is not known here: ${manifest.version.server}`;
+    if (!manifest.signature) return `${what} is not signed`;
+    const { signature } = manifest;
+    const holds = known.some((key) => manifestSignatureHolds(manifest, signature, key, keys.verify));
+    return holds ? null : `${what} is forged: its signature is not that of ${manifest.version.server}`;
+  }
+
+  /** Why an older version that a server offers as news is a rollback; null where it is merely late. */
+  rollback(from: string, manifest: Manifest): string | null {
+    const newer = this.#options.holders.newer(from, manifest);
+    if (!newer) return null;
+    const what = manifest.path.slice(0, 200);
+    return `went back: offers ${what} of ${formatVersion(manifest.version)} and held ${formatVersion(newer)} before`;
+  }
+}
