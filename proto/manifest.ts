@@ -3,6 +3,7 @@
  * In the program sizes and times are numbers; on the wire (object.proto) they are 64-bit integers.
  */
 import { create } from "@bufbuild/protobuf";
+import { decodeBase64, encodeBase64 } from "@std/encoding/base64";
 import { type Manifest as WireManifest, ManifestSchema } from "./gen/metacdn/v1/object_pb.ts";
 import type { Version } from "./version.ts";
 
@@ -30,16 +31,19 @@ export interface Manifest extends Metadata {
   sha256: string;
   /** In bytes. */
   size: number;
+  /** The signature of whoever wrote it, as base64 of 64 bytes; absent where it is unsigned. A tombstone may have one too. */
+  signature?: string;
 }
 
 /** To the wire's shape. */
 export function manifestToWire(manifest: Manifest): WireManifest {
-  const { version, ...rest } = manifest;
+  const { version, signature, ...rest } = manifest;
   return create(ManifestSchema, {
     ...rest,
     size: BigInt(manifest.size),
     modifiedMs: BigInt(manifest.modifiedMs),
     version: { wallMs: BigInt(version.wallMs), counter: version.counter, server: version.server },
+    ...(signature && { signature: decodeBase64(signature) }),
   });
 }
 
@@ -56,6 +60,7 @@ export function manifestFromWire(wire: WireManifest): Manifest {
     name: wire.name,
     modifiedMs: Number(wire.modifiedMs),
     meta: { ...wire.meta },
+    ...(wire.signature.length > 0 && { signature: encodeBase64(wire.signature) }),
   };
 }
 

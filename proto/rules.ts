@@ -57,6 +57,7 @@ const manifestRules: Rules<Manifest> = {
   name: text(512),
   mediaType: optional(mediaType),
   meta: metaPairs,
+  signature: ({ length }) => length === 0 || length === 64 ? null : "must be 64 bytes, or none",
 };
 
 function manifestFaults(manifest: Manifest, prefix = ""): FieldError[] {

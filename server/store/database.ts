@@ -3,18 +3,31 @@ import { DatabaseSync } from "node:sqlite";
 import { CdnError } from "../../proto/mod.ts";
 import { withRoom } from "./room.ts";
 
+/** What is in a database. */
+export interface DatabaseShape {
+  /** Makes the tables of a new file. */
+  schema: string;
+  /** The version of the schema. */
+  version: number;
+  /** Each makes of a file of the version that it stands under one of the next version. */
+  migrations?: Record<number, (database: DatabaseSync) => void>;
+}
+
 /**
- * Opens a database, made by `schema` where it is new, and keeps it locked until it is closed or the
- * process is gone: the kernel takes the lock back, so that a killed process leaves none behind.
+ * Opens a database, made by `schema` where it is new and migrated where it is older, and keeps it locked
+ * until it is closed or the process is gone: the kernel takes the lock back, so that a killed process
+ * leaves none behind. A new schema or a migration is there as a whole or not at all.
  *
  * With EXCLUSIVE locking, WAL needs no shared memory file, which on a full disk could end the process (SIGBUS).
  * With FULL, what a statement changed is on disk when it returns.
- * @param version of the schema; a file made by another one is refused
- * @throws {CdnError} where another process has it open, or where it is not ours.
+ * @param options with `check`, the whole file is read and its structure checked
+ * @throws {CdnError} where another process has it open, where it is not ours or of a version that we do not
+ * know, and where it is damaged ({@link isDamaged} of its cause).
  */
 export async function openDatabase(
   path: string,
-  { schema, version }: { schema: string; version: number },
+  shape: DatabaseShape,
+  { check = false }: { check?: boolean } = {},
 ): Promise<DatabaseSync> {
   let database: DatabaseSync | undefined;
   try {
@@ -22,9 +35,8 @@ export async function openDatabase(
       database = new DatabaseSync(path);
       database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
       database.exec("BEGIN IMMEDIATE");
-      const { user_version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
-      if (user_version === 0) database.exec(`${schema}; PRAGMA user_version = ${version}`);
-      else if (user_version !== version) throw new Error(`it has version ${user_version}, and we know ${version}`);
+      if (check) requireSound(database);
+      bringUpToDate(database, shape);
       database.exec("COMMIT");
       return database;
     });
@@ -37,4 +49,27 @@ export async function openDatabase(
     const why = message.includes("locked") ? "another process has it open" : message;
     throw new CdnError(`Cannot open ${path}: ${why}`, { source: "server", cause });
   }
+}
+
+/** True for what SQLite says of a file whose bytes are not what it wrote (SQLITE_CORRUPT, SQLITE_NOTADB). */
+export function isDamaged(error: unknown): boolean {
+  // The runtime tells no error number, so that the words must do.
+  return error instanceof Error && /malformed|not a database/.test(error.message);
+}
+
+function requireSound(database: DatabaseSync): void {
+  const { quick_check: found } = database.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
+  if (found !== "ok") throw new Error(`the database is malformed: ${found}`);
+}
+
+function bringUpToDate(database: DatabaseSync, { schema, version, migrations = {} }: DatabaseShape): void {
+  const { user_version: found } = database.prepare("PRAGMA user_version").get() as { user_version: number };
+  if (found === version) return;
+  if (found === 0) database.exec(schema);
+  for (let at = found; at !== 0 && at !== version; at++) {
+    const migrate = at < version && migrations[at];
+    if (!migrate) throw new Error(`it has version ${found}, and we know ${version}`);
+    migrate(database);
+  }
+  database.exec(`PRAGMA user_version = ${version}`);
 }

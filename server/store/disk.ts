@@ -5,15 +5,26 @@
  * kill or a power cut at any point leaves either all of an object or none of it.
  */
 import { join } from "@std/path";
-import { compareVersions, type Manifest } from "../../proto/mod.ts";
+import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
-import { type Bodies, hashFile, openBodies } from "./bodies.ts";
-import { ignoreMissing, syncFile } from "./files.ts";
-import { type ManifestIndex, openManifestIndex } from "./manifest_index.ts";
+import { type Bodies, type Hashed, hashPieces, holdsBodies, openBodies, type SettledFiles, sumFile } from "./bodies.ts";
+import { both, ignoreMissing, syncFile } from "./files.ts";
+import { openRecords, type Records } from "./records.ts";
 import { requireRoom, withRoom } from "./room.ts";
-import type { BodySource, Listing, ListQuery, OpenBody, StagedBody, Store } from "./store.ts";
-import { readPieces, requireBody, requireExpected, requireInside, streamPart } from "./stream.ts";
+import { type Scrubbed, type Scrubber, type Sleep, startScrubber } from "./scrubber.ts";
+import {
+  addsSignature,
+  type BodySource,
+  type Listing,
+  type ListQuery,
+  type LostBody,
+  type OpenBody,
+  type StagedBody,
+  type Store,
+} from "./store.ts";
+import { piecesOf, readPieces, requireBody, requireExpected, requireInside } from "./stream.ts";
 import { startSweeper, type Sweeper } from "./sweeper.ts";
+import { isUnreadable, verifiedStream } from "./verified_stream.ts";
 
 /** Settings of a disk store. */
 export interface DiskStoreOptions {
@@ -30,12 +41,18 @@ export interface DiskStoreOptions {
    * and the index still have room. Needs `--allow-sys=statfs`; without it only a full disk refuses.
    */
   minFreeBytes?: number;
+  /** How fast all bodies are read again in the background, in search of rot; 0 for not at all. */
+  scrubBytesPerSecond?: number;
+  /** How the scrubber waits. */
+  sleep?: Sleep;
 }
 
 /** A {@link Store} on disk, with what tests and operators ask of it besides. */
 export interface DiskStore extends Store {
   /** Frees now what no manifest has named for the grace; resolves with how many bodies that were. */
   sweep(): Promise<number>;
+  /** Reads all bodies now, and sets aside what is rotten. */
+  scrub(): Promise<Scrubbed>;
 }
 
 /** How often free room is looked at while a body of unknown size comes, in bytes. */
@@ -46,32 +63,62 @@ const ROOM_CHECK_BYTES = 16 * 1024 * 1024;
  * @throws {CdnError} where another process has it open, or there is no room to open it (507).
  */
 export async function openDiskStore(
-  { folder, now = Date.now, log = silentLogger, graceMs = 600_000, minFreeBytes = 64 * 1024 * 1024 }: DiskStoreOptions,
+  {
+    folder,
+    now = Date.now,
+    log = silentLogger,
+    graceMs = 600_000,
+    minFreeBytes = 64 * 1024 * 1024,
+    scrubBytesPerSecond = 8 * 1024 * 1024,
+    sleep,
+  }: DiskStoreOptions,
 ): Promise<DiskStore> {
   await Deno.mkdir(folder, { recursive: true });
-  const index = await openManifestIndex(join(folder, "index.sqlite"));
+  const records = await withRoom(
+    `open ${folder}`,
+    () => openRecords(folder, { now, log, holdsBodies: () => holdsBodies(folder) }),
+  );
   try {
     const bodies = await withRoom(`open ${folder}`, () => openBodies(folder));
-    const sweeper = startSweeper({ names: index.names, remove: bodies.remove, all: bodies.all }, { graceMs, now, log });
-    return new OpenDiskStore(folder, index, bodies, sweeper, minFreeBytes);
+    const sweeper = startSweeper(
+      { names: records.names, remove: bodies.remove, all: bodies.all },
+      // After a rebuild, a body may be one whose manifest is yet to be heard of again.
+      { graceMs, now, log, walkFirst: !records.rebuilt },
+    );
+    const store = new OpenDiskStore(folder, records, bodies, sweeper, minFreeBytes, now, log);
+    store.scrubber = startScrubber(store, {
+      bytesPerSecond: scrubBytesPerSecond,
+      stateFile: join(folder, "scrub.json"),
+      now,
+      log,
+      ...(sleep && { sleep }),
+    });
+    return store;
   } catch (error) {
-    index[Symbol.dispose]();
+    records[Symbol.dispose]();
     throw error;
   }
 }
 
 class OpenDiskStore implements DiskStore {
+  onLost: (lost: LostBody) => void = () => {};
+  scrubber!: Scrubber;
+  /** Bodies that listeners were told of. */
+  readonly #told = new Set<string>();
+
   constructor(
     readonly folder: string,
-    readonly index: ManifestIndex,
+    readonly records: Records,
     readonly bodies: Bodies,
     readonly sweeper: Sweeper,
     readonly minFreeBytes: number,
+    readonly now: () => number,
+    readonly log: Logger,
   ) {}
 
   // deno-lint-ignore require-await -- so that what throws rejects
   async get(path: string): Promise<Manifest | null> {
-    return this.index.get(path);
+    return this.records.get(path);
   }
 
   stage(source: BodySource, expected: Partial<StagedBody> = {}): Promise<StagedBody> {
@@ -83,12 +130,12 @@ class OpenDiskStore implements DiskStore {
 
   // deno-lint-ignore require-await -- one tick, so that no sweep comes between the check and the row
   async put(manifest: Manifest): Promise<boolean> {
-    const old = this.index.get(manifest.path);
+    const old = this.records.get(manifest.path);
     const order = old ? compareVersions(manifest.version, old.version) : 1;
-    if (order <= 0) return order === 0;
-    if (!manifest.deleted) requireBody(manifest, this.bodies.size(manifest.sha256));
+    if (order < 0 || order === 0 && !addsSignature(manifest, old!)) return order === 0;
+    if (order > 0 && !manifest.deleted) requireBody(manifest, this.bodies.size(manifest.sha256));
     return withRoom(`put ${manifest.path}`, () => {
-      this.index.set(manifest);
+      this.records.set(manifest);
       this.sweeper.named(manifest.sha256);
       if (old && !old.deleted && old.sha256 !== manifest.sha256) this.sweeper.touch(old.sha256);
       return true;
@@ -98,34 +145,89 @@ class OpenDiskStore implements DiskStore {
   // deno-lint-ignore require-await -- so that what throws rejects
   async open(sha256: string, range?: { start: number; end: number }): Promise<OpenBody | null> {
     const size = this.bodies.size(sha256);
-    if (size === null) return null;
+    if (size === null) {
+      this.#missing(sha256);
+      return null;
+    }
     const { start, end } = range ?? { start: 0, end: size };
     requireInside(size, { start, end });
-    return { size, stream: streamPart(this.bodies.path(sha256), { start, end, size }) };
+    if (start === end && size > 0) return { size, stream: emptyStream() };
+    const check = this.bodies.check(sha256, size);
+    const file = this.bodies.open(sha256);
+    const onRot = (reason: string) => this.#rotten(sha256, file, reason);
+    if (check === false) {
+      onRot("its file is of another size");
+      file.close();
+      return null;
+    }
+    if (size > 0) return { size, stream: verifiedStream({ file, start, end, size, check, onRot }) };
+    file.close();
+    return { size, stream: emptyStream() };
   }
 
   // deno-lint-ignore require-await -- so that what throws rejects
   async list(query: ListQuery): Promise<Listing> {
-    return this.index.list(query);
+    return this.records.list(query);
+  }
+
+  async forget(path: string, version: Version): Promise<boolean> {
+    const old = await withRoom(`forget ${path}`, () => this.records.remove(path, version));
+    if (old && !old.deleted) this.sweeper.touch(old.sha256);
+    return old !== null;
   }
 
   sweep(): Promise<number> {
     return this.sweeper.sweep();
   }
 
+  scrub(): Promise<Scrubbed> {
+    return this.scrubber.scrub();
+  }
+
+  /** For the scrubber: what is in one of the folders, and what ought to be there. */
+  digests(folder: string): string[] {
+    return [...new Set([...this.bodies.inFolder(folder), ...this.records.named(folder, `${folder}g`)])].sort();
+  }
+
+  /** For the scrubber: a body is read whole, whatever its sums say; they are mended where they do not fit it. */
+  async check(
+    sha256: string,
+    pace: (bytes: number) => Promise<void>,
+  ): Promise<{ bytes: number | null; lost: boolean }> {
+    const size = this.bodies.size(sha256);
+    if (size === null) return { bytes: null, lost: this.#missing(sha256) };
+    using file = this.bodies.open(sha256);
+    let body: Hashed;
+    try {
+      body = await hashPieces(paced(piecesOf(file), pace));
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return { bytes: 0, lost: this.#rotten(sha256, file, "the disk cannot read it") };
+    }
+    if (body.sha256 !== sha256) {
+      return { bytes: body.size, lost: this.#rotten(sha256, file, "its bytes are not those that were staged") };
+    }
+    if (!this.bodies.sumsAre(sha256, body.sums)) {
+      const sums = await this.bodies.writeSums(body.sums);
+      if (sums && this.bodies.size(sha256) !== null) this.bodies.adoptSums(sums, sha256);
+    }
+    return { bytes: body.size, lost: false };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.scrubber[Symbol.asyncDispose]();
     await this.sweeper[Symbol.asyncDispose]();
-    this.index[Symbol.dispose]();
+    this.records[Symbol.dispose]();
   }
 
   async #stageChunks(chunks: AsyncIterable<Uint8Array>, expected: Partial<StagedBody>): Promise<StagedBody> {
-    const { temp, ...body } = await this.bodies.write(chunks, this.#roomCheck(expected.size));
+    const { file, sums, ...body } = await this.bodies.write(chunks, this.#roomCheck(expected.size));
     try {
       requireExpected(body, expected);
-      await this.#settle(temp, body);
+      await this.#settle({ file, sums }, body);
       return body;
     } catch (error) {
-      await Deno.remove(temp).catch(ignoreMissing);
+      await this.#removeAll({ file, sums });
       throw error;
     }
   }
@@ -134,27 +236,62 @@ class OpenDiskStore implements DiskStore {
     { file, hashed }: { file: string; hashed?: StagedBody },
     expected: Partial<StagedBody>,
   ): Promise<StagedBody> {
-    const body = hashed ?? await hashFile(file);
+    const { sums: found, ...body } = hashed
+      ? { sums: await sumFile(file), ...hashed }
+      : await hashPieces(readPieces(file));
     requireExpected(body, expected);
-    const { size } = await Deno.stat(file);
-    if (size !== body.size) throw new RangeError(`${file} has ${size} bytes, not ${body.size}`);
-    await syncFile(file);
-    if (!await this.#settle(file, body)) {
-      await this.#stageChunks(readPieces(file), body);
-      await Deno.remove(file);
+    if (found.size !== body.size) throw new RangeError(`${file} has ${found.size} bytes, not ${body.size}`);
+    const [sums] = await both(this.bodies.writeSums(found), syncFile(file));
+    try {
+      if (await this.#settle({ file, sums }, body)) return body;
+    } catch (error) {
+      if (sums) await Deno.remove(sums).catch(ignoreMissing);
+      throw error;
     }
+    await this.#stageChunks(readPieces(file), body);
+    await Deno.remove(file);
     return body;
   }
 
-  /** From a synced file to a held body. False, and nothing done, where the file is on another disk. */
-  async #settle(file: string, { sha256, size }: StagedBody): Promise<boolean> {
+  /** From synced files to a held body. False, and nothing kept, where the file is on another disk. */
+  async #settle(files: SettledFiles, { sha256, size }: StagedBody): Promise<boolean> {
     const held = this.bodies.size(sha256);
-    if (held !== size && !this.bodies.adopt(file, sha256)) return false;
+    if (held !== size && !this.bodies.adopt(files, sha256)) {
+      if (files.sums) await Deno.remove(files.sums);
+      return false;
+    }
+    this.#told.delete(sha256);
     this.sweeper.touch(sha256);
     // Also where it was held: another upload of the same bytes may not have come as far as this yet.
     await this.bodies.sync(sha256);
-    if (held === size) await Deno.remove(file);
+    if (held === size) await this.#removeAll(files);
     return true;
+  }
+
+  async #removeAll({ file, sums }: SettledFiles): Promise<void> {
+    await Deno.remove(file).catch(ignoreMissing);
+    if (sums) await Deno.remove(sums).catch(ignoreMissing);
+  }
+
+  /** A body has no file; true where it ought to have one. */
+  #missing(sha256: string): boolean {
+    if (!this.records.names(sha256)) return false;
+    this.#tell(sha256, "its file is gone");
+    return true;
+  }
+
+  /** The open file of a body is not what was staged; false where the body that is held is another one by now. */
+  #rotten(sha256: string, file: Deno.FsFile, reason: string): boolean {
+    if (!this.bodies.setAside(sha256, file, this.now())) return false;
+    this.#tell(sha256, reason);
+    return true;
+  }
+
+  #tell(sha256: string, reason: string): void {
+    if (this.#told.has(sha256)) return;
+    this.#told.add(sha256);
+    this.log.warn("a body is lost", { sha256, reason });
+    this.onLost({ sha256, reason });
   }
 
   /** Asked before each chunk is written. */
@@ -168,5 +305,19 @@ class OpenDiskStore implements DiskStore {
       sinceCheck = 0;
       require(0);
     };
+  }
+}
+
+function emptyStream(): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream({ start: (controller) => controller.close() });
+}
+
+async function* paced<T extends Uint8Array>(
+  pieces: AsyncIterable<T>,
+  pace: (bytes: number) => Promise<void>,
+): AsyncGenerator<T> {
+  for await (const piece of pieces) {
+    yield piece;
+    await pace(piece.length);
   }
 }

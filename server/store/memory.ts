@@ -1,9 +1,18 @@
 /** A store in memory: for tests, and for a server that need not outlive its process. */
 import { createHash } from "node:crypto";
-import { compareVersions, type Manifest } from "../../proto/mod.ts";
+import { compareVersions } from "../../proto/mod.ts";
+import { pathKey } from "./path_key.ts";
 import { comparePaths } from "./path_order.ts";
 import { noRoom } from "./room.ts";
-import type { BodySource, Entry, Listing, ListQuery, StagedBody, Store } from "./store.ts";
+import {
+  addsSignature,
+  type BodySource,
+  type Entry,
+  type Listing,
+  type ListQuery,
+  type StagedBody,
+  type Store,
+} from "./store.ts";
 import { readPieces, requireBody, requireExpected, requireInside } from "./stream.ts";
 
 /** Settings of a {@link memoryStore}. */
@@ -61,12 +70,10 @@ export function memoryStore(
     return { bytes, sha256: hash.digest("hex") };
   }
 
-  function rename(path: string, manifest: Manifest): void {
+  function unname(path: string): void {
     const old = entries.get(path)?.manifest;
     const oldBody = old && bodies.get(old.sha256);
     if (oldBody && --oldBody.names === 0) oldBody.sinceMs = now();
-    const body = bodies.get(manifest.sha256);
-    if (body) body.names++;
   }
 
   return {
@@ -92,9 +99,14 @@ export function memoryStore(
       return attempt(() => {
         const old = entries.get(manifest.path)?.manifest;
         const order = old ? compareVersions(manifest.version, old.version) : 1;
+        if (order === 0 && addsSignature(manifest, old!)) {
+          entries.set(manifest.path, { manifest: copy(manifest), change: ++lastChange });
+        }
         if (order <= 0) return order === 0;
         if (!manifest.deleted) requireBody(manifest, bodies.get(manifest.sha256)?.bytes.length ?? null);
-        rename(manifest.path, manifest);
+        unname(manifest.path);
+        const body = bodies.get(manifest.sha256);
+        if (body) body.names++;
         entries.set(manifest.path, { manifest: copy(manifest), change: ++lastChange });
         return true;
       });
@@ -119,6 +131,17 @@ export function memoryStore(
       });
     },
 
+    forget(path, version) {
+      return attempt(() => {
+        const old = entries.get(path)?.manifest;
+        if (!old || compareVersions(old.version, version) !== 0) return false;
+        unname(path);
+        return entries.delete(path);
+      });
+    },
+
+    onLost() {},
+
     [Symbol.asyncDispose]() {
       entries.clear();
       bodies.clear();
@@ -129,15 +152,24 @@ export function memoryStore(
 
 function matcher(query: ListQuery): (entry: Entry) => boolean {
   if (query.by === "change") return ({ change }) => change > query.after;
+  if (query.by === "body") return ({ manifest: { sha256, deleted } }) => sha256 === query.sha256 && !deleted;
+  if (query.by === "key") {
+    const { from, to, after } = query;
+    return ({ manifest: { path } }) => {
+      const key = pathKey(path);
+      const behind = !after || (key - after.key || comparePaths(path, after.path)) > 0;
+      return key >= from && key < to && behind;
+    };
+  }
   const { prefix = "", after, tombstones = false } = query;
   return ({ manifest: { path, deleted } }) =>
     path.startsWith(prefix) && (tombstones || !deleted) && (after === undefined || comparePaths(path, after) > 0);
 }
 
-function sorter(query: ListQuery): (a: Entry, b: Entry) => number {
-  return query.by === "change"
-    ? (a, b) => a.change - b.change
-    : (a, b) => comparePaths(a.manifest.path, b.manifest.path);
+function sorter({ by }: ListQuery): (a: Entry, b: Entry) => number {
+  if (by === "change") return (a, b) => a.change - b.change;
+  const byPath = (a: Entry, b: Entry) => comparePaths(a.manifest.path, b.manifest.path);
+  return by === "key" ? (a, b) => pathKey(a.manifest.path) - pathKey(b.manifest.path) || byPath(a, b) : byPath;
 }
 
 /** Small pieces, each a copy: a reader cannot change what is stored. */

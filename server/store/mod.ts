@@ -4,4 +4,15 @@
  */
 export { type DiskStore, type DiskStoreOptions, openDiskStore } from "./disk.ts";
 export * from "./memory.ts";
-export * from "./store.ts";
+export * from "./path_key.ts";
+export {
+  bodySize,
+  type BodySource,
+  type Entry,
+  type Listing,
+  type ListQuery,
+  type LostBody,
+  type OpenBody,
+  type StagedBody,
+  type Store,
+} from "./store.ts";

@@ -3,11 +3,16 @@ import { badRequest, CdnError, type Manifest } from "../../proto/mod.ts";
 import type { StagedBody } from "./store.ts";
 
 /** Bytes of one read from a file. */
-export const READ_BYTES = 256 * 1024;
+const READ_BYTES = 256 * 1024;
 
 /** The file's bytes in pieces; each piece is valid until the next one is asked for. */
 export async function* readPieces(path: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   using file = await Deno.open(path, { read: true });
+  yield* piecesOf(file);
+}
+
+/** As {@link readPieces}, of an open file from where it stands. */
+export async function* piecesOf(file: Deno.FsFile): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const buffer = new Uint8Array(READ_BYTES);
   for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
     yield buffer.subarray(0, count);
@@ -43,37 +48,4 @@ export function requireBody(manifest: Manifest, size: number | null): void {
   if (size !== manifest.size) {
     throw badRequest(`Cannot put ${manifest.path}: its body has ${size} bytes, not ${manifest.size}`);
   }
-}
-
-/**
- * The bytes of a file from `start` to `end`, read as the reader asks for them. To the file's end the
- * runtime reads by itself, which is twice as fast.
- */
-export function streamPart(
-  path: string,
-  { start, end, size }: { start: number; end: number; size: number },
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  if (start === end) return new ReadableStream({ start: (controller) => controller.close() });
-  const file = Deno.openSync(path, { read: true });
-  if (start > 0) file.seekSync(start, Deno.SeekMode.Start);
-  if (end === size) return file.readable;
-  let left = end - start;
-  return new ReadableStream({
-    async pull(controller) {
-      try {
-        const buffer = new Uint8Array(Math.min(left, READ_BYTES));
-        const count = await file.read(buffer);
-        if (count === null) throw new Error(`${path} is shorter than it was`);
-        left -= count;
-        controller.enqueue(buffer.subarray(0, count));
-        if (left > 0) return;
-        controller.close();
-        file.close();
-      } catch (error) {
-        file.close();
-        throw error;
-      }
-    },
-    cancel: () => file.close(),
-  }, { highWaterMark: 0 });
 }

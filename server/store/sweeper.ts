@@ -10,7 +10,7 @@ export interface SweptStore {
   names(sha256: string): boolean;
   /** Begins at once: no other task runs between the question and the removal. */
   remove(sha256: string): Promise<void>;
-  all(): AsyncIterable<string>;
+  all(): Iterable<string>;
 }
 
 /** Knows which bodies are without a name, and since when. */
@@ -31,17 +31,23 @@ export interface Sweeper extends AsyncDisposable {
  */
 export function startSweeper(
   store: SweptStore,
-  { graceMs, now, log }: { graceMs: number; now: () => number; log: Logger },
+  { graceMs, now, log, walkFirst = true }: {
+    graceMs: number;
+    now: () => number;
+    log: Logger;
+    /** False where what an earlier process left is to be kept. */
+    walkFirst?: boolean;
+  },
 ): Sweeper {
   /** Bodies that perhaps no manifest names, and when their grace began. */
   const since = new Map<string, number>();
   let closed = false;
-  let running: Promise<unknown> = run(walk);
+  let running: Promise<unknown> = walkFirst ? run(walk) : Promise.resolve();
 
   async function walk(): Promise<void> {
     const started = now();
     let seen = 0;
-    for await (const sha256 of store.all()) {
+    for (const sha256 of store.all()) {
       if (closed) return;
       if (!since.has(sha256) && !store.names(sha256)) since.set(sha256, started);
       if (++seen % 256 === 0) await delay(1);

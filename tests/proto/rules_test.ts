@@ -42,6 +42,10 @@ Deno.test("manifests: what is right passes, and each wrong field is named", () =
     [{ sha256: "x" }, ["sha256"]],
     [{ sha256: "" }, ["sha256"]],
     [{ sha256: "", deleted: true, size: 0n }, []],
+    [{ signature: new Uint8Array(64) }, []],
+    [{ sha256: "", deleted: true, size: 0n, signature: new Uint8Array(64) }, []],
+    [{ signature: new Uint8Array(63) }, ["signature"]],
+    [{ signature: new Uint8Array(65) }, ["signature"]],
     [{ size: 2n ** 53n }, ["size"]],
     [{ modifiedMs: -1n }, ["modifiedMs"]],
     [{ mediaType: "text/html\r\nX: y" }, ["mediaType"]],
@@ -164,6 +168,8 @@ Deno.test("a manifest goes to the wire and back unchanged, tombstones too", () =
   }));
   const gone = tombstone("/a", { wallMs: 5, counter: 1, server: "s" });
   assertEquals(manifestFromWire(manifestToWire(gone)), gone);
+  const signed = { ...gone, signature: new Uint8Array(64).fill(7).toBase64() };
+  assertEquals(manifestFromWire(manifestToWire(signed)), signed);
   assertEquals(messageFaults(wire.ManifestSchema, manifestToWire(gone)), []);
 });
 

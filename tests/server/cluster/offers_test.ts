@@ -39,7 +39,6 @@ Deno.test("a malformed manifest is refused for itself, with the field; the other
   const { a, b } = nodes;
   const { offer } = offering(a);
   const written = await a.put("/good", "good");
-  const good = manifestToWire(written);
   const wrong: Record<string, (manifest: wire.Manifest) => void> = {
     path: (manifest) => manifest.path = "/../etc/passwd",
     "version must be set": (manifest) => delete manifest.version,
@@ -50,15 +49,10 @@ Deno.test("a malformed manifest is refused for itself, with the field; the other
     mediaType: (manifest) => manifest.mediaType = "text/html\r\nx: y",
     name: (manifest) => manifest.name = "\u0000",
     meta: (manifest) => manifest.meta = { "bad key": "x" },
+    signature: (manifest) => manifest.signature = new Uint8Array(63),
   };
   const manifests = Object.values(wrong).map((change) => {
-    const manifest = manifestToWire({
-      ...good,
-      path: "/bad",
-      size: 4,
-      modifiedMs: 0,
-      version: { wallMs: 1, counter: 0, server: "a" },
-    });
+    const manifest = manifestToWire({ ...written, path: "/bad", version: { wallMs: 1, counter: 0, server: "a" } });
     change(manifest);
     return manifest;
   });

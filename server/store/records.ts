@@ -1,0 +1,149 @@
+/**
+ * What a disk store knows of its objects, twice: the index (SQLite), which answers and is durable, and the
+ * journal, from which a lost or damaged index is rebuilt. Nothing is ever deleted for being damaged.
+ */
+import { join } from "@std/path";
+import { CdnError, compareVersions } from "../../proto/mod.ts";
+import type { Logger } from "../../runtime/log.ts";
+import { isDamaged } from "./database.ts";
+import { syncFolder } from "./files.ts";
+import { type Journal, type JournalState, type Note, openJournal, readJournal, rewriteJournal } from "./journal.ts";
+import { type ManifestIndex, openManifestIndex } from "./manifest_index.ts";
+
+/** The index, with every change in the journal too. */
+export interface Records
+  extends Pick<ManifestIndex, "get" | "set" | "remove" | "names" | "named" | "list">, Disposable {
+  /** True where they were rebuilt, and may lack something: a body that no manifest names may yet be asked for. */
+  readonly rebuilt: boolean;
+}
+
+/** What {@link openRecords} needs besides the folder. */
+export interface RecordsOptions {
+  now: () => number;
+  log: Logger;
+  /** True where bodies are held: then there was an index. */
+  holdsBodies: () => boolean;
+}
+
+/**
+ * Opens the records in `folder`, healed where they were damaged.
+ * @throws {CdnError} where another process has them open, or they are of a version that we do not know.
+ */
+export async function openRecords(folder: string, { now, log, holdsBodies }: RecordsOptions): Promise<Records> {
+  const journalPath = join(folder, "journal.ndjson");
+  const index = await openSound(join(folder, "index.sqlite"), now, log);
+  try {
+    const state = readJournal(journalPath);
+    const behind = state.lastChange > index.lastChange();
+    const lost = behind || index.lastChange() === 0 && !state.exists && holdsBodies();
+    if (lost) rebuild(index, journalPath, state, { now, log });
+    if (lost || !mirrors(state, index)) {
+      if (state.faulty > 0) setAside(journalPath, now);
+      await rewriteJournal(journalPath, notesOf(index, now()));
+      await syncFolder(folder);
+    }
+    return records(index, openJournal(journalPath, log), lost);
+  } catch (error) {
+    index[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function records(index: ManifestIndex, journal: Journal, rebuilt: boolean): Records {
+  return {
+    ...index,
+    rebuilt,
+    set(manifest) {
+      const change = index.set(manifest);
+      journal.append(change, { put: manifest });
+      return change;
+    },
+    remove(path, version) {
+      const removed = index.remove(path, version);
+      if (removed) journal.append(index.lastChange(), { forget: { path, version } });
+      return removed;
+    },
+    [Symbol.dispose]() {
+      journal[Symbol.dispose]();
+      index[Symbol.dispose]();
+    },
+  };
+}
+
+/** The index; where it is damaged, what there is of it is set aside, and it is empty. */
+async function openSound(path: string, now: () => number, log: Logger): Promise<ManifestIndex> {
+  // A log without its file is of no use to SQLite, which would delete it.
+  if (isEmpty(path)) setAside(`${path}-wal`, now);
+  try {
+    return await openManifestIndex(path);
+  } catch (error) {
+    if (!(error instanceof CdnError) || !isDamaged(error.cause)) throw error;
+    const aside = setAside(path, now);
+    setAside(`${path}-wal`, now);
+    log.warn("the index is damaged; it is set aside and built anew", { aside, error: error.message });
+    return await openManifestIndex(path);
+  }
+}
+
+/**
+ * Does all again that the journal tells: the newest version of a path wins. What the index holds already stays.
+ * Change numbers go on above all that can ever have been given: a microsecond is more than a change takes.
+ */
+function rebuild(
+  index: ManifestIndex,
+  path: string,
+  { lines, faulty, lastChange }: JournalState,
+  { now, log }: { now: () => number; log: Logger },
+): void {
+  index.atOnce(() => {
+    index.raiseChange(Math.max(now() * 1000, lastChange, index.lastChange()));
+    readJournal(path, (json) => {
+      const note = JSON.parse(json) as Note;
+      if ("forget" in note) {
+        index.remove(note.forget.path, note.forget.version);
+        return;
+      }
+      if (!("put" in note)) return;
+      const held = index.get(note.put.path);
+      const order = held ? compareVersions(note.put.version, held.version) : 1;
+      if (order > 0 || order === 0 && note.put.signature && !held!.signature) index.set(note.put);
+    });
+  });
+  log.warn("rebuilt the index from the journal", { objects: index.count(), lines, faulty });
+}
+
+/** False where the journal lacks something that the index has, is damaged, or much longer than it need be. */
+function mirrors({ exists, lines, faulty, lastChange }: JournalState, index: ManifestIndex): boolean {
+  const count = index.count();
+  return exists && faulty === 0 && lastChange === index.lastChange() && lines > count && lines <= 2 * count + 1000;
+}
+
+function* notesOf(index: ManifestIndex, nowMs: number): Generator<{ change: number; note: Note }> {
+  yield { change: index.lastChange(), note: { asOf: nowMs } };
+  for (let after = 0, more = true; more;) {
+    const page = index.list({ by: "change", after, limit: 1000 });
+    for (const { change, manifest } of page.entries) yield { change: after = change, note: { put: manifest } };
+    more = page.more;
+  }
+}
+
+/** Gives a file a name with the time, where there is one; its new name. */
+function setAside(path: string, now: () => number): string | null {
+  const aside = path.replace(/(-wal)?$/, `.broken-${now()}$1`);
+  try {
+    Deno.renameSync(path, aside);
+    return aside;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function isEmpty(path: string): boolean {
+  try {
+    return Deno.statSync(path).size === 0;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return true;
+    throw error;
+  }
+}
