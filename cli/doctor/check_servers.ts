@@ -100,7 +100,9 @@ function checkOne(facts: Facts, server: wire.Server, nowMs: number): Finding[] {
     found.push(finding(level, `${id} ${markText(mark, nowMs)}`, advice));
   }
   if (found.length > 0 || (named && !answers)) return found;
-  const heard = Math.max(...said.map(({ health }) => Number(health.lastHeardMs)));
+  const heard = Math.max(
+    ...said.map(({ health: { state, lastHeardMs } }) => state === "self" ? 0 : Number(lastHeardMs)),
+  );
   const ago = heard > 0 ? `heard of ${durationText(nowMs - heard)} ago` : "";
   return [finding("ok", `${id} is alive`, `${server.provider}/${server.region} ${server.role}`, ago, "lacks nothing")];
 }
