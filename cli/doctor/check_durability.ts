@@ -1,7 +1,7 @@
 /** What would be lost, out of reach, or stand still, if something broke now. Pure. */
 import { format as formatBytes } from "@std/fmt/bytes";
 import type { wire } from "../../proto/mod.ts";
-import { riskText } from "../servers.ts";
+import { riskText } from "../servers_text.ts";
 import { countText } from "../table.ts";
 import { everybody } from "./check_servers.ts";
 import { type Finding, finding } from "./finding.ts";

@@ -1,6 +1,5 @@
 /** Proxies and pricing servers: each answers, and none is the only one. Pure. */
-import { detailOf } from "./check_servers.ts";
-import { everybody } from "./check_servers.ts";
+import { detailOf, everybody } from "./check_servers.ts";
 import { type Finding, finding } from "./finding.ts";
 import type { Facts } from "./gather.ts";
 import type { Probe } from "./probe.ts";

@@ -1,7 +1,7 @@
 /** How the servers fare: reachable, alive, in step with each other, honest. Pure. */
 import { format as formatBytes } from "@std/fmt/bytes";
 import type { wire } from "../../proto/mod.ts";
-import { markText } from "../servers.ts";
+import { markText } from "../servers_text.ts";
 import { countText, durationText } from "../table.ts";
 import type { Facts } from "./gather.ts";
 import { type Finding, finding } from "./finding.ts";
