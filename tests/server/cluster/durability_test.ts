@@ -158,6 +158,13 @@ const table: [what: string, input: Partial<DurabilityInput>, risks: string[]][] 
     lacks: new Map([["a", [object("/x", 50, 5)]], ...all("b", "c", "d")]),
     elsewhere: [{ ...object("/x", 30, 3), holders: ["c"] }, { ...object("/x", 10, 1), holders: ["b"] }],
   }, ["server d 1/50 0/0 /x", "provider p-d 1/50 0/0 /x", "region p-d/r 1/50 0/0 /x"]],
+  ["an older version that is told later adds no holder", {
+    places: [a, b, c],
+    objects: 1,
+    bytes: 30,
+    lacks: new Map(all("a", "b", "c")),
+    elsewhere: [{ ...object("/x", 30, 3), holders: ["c"] }, { ...object("/x", 10, 1), holders: ["b"] }],
+  }, ["server c 1/30 0/0 /x", "provider p-c 1/30 0/0 /x", "region p-c/r 1/30 0/0 /x"]],
   ["a server that drains still has what it has", {
     places: [a, place("b", { draining: true })],
     objects: 1,
