@@ -5,6 +5,7 @@ import { readAll } from "../runtime/body.ts";
 import { type CommandInput, parseCommand, stringFlag, urlFlag, UsageError } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import { readSecrets } from "../runtime/secrets.ts";
+import { columns } from "./table.ts";
 
 const flags = {
   pricing: urlFlag("http://127.0.0.1:8090", "the pricing server"),
@@ -140,8 +141,7 @@ function table(sheets: wire.Sheet[]): string[] {
     sheet.asOf,
     sheet.updatedBy,
   ]);
-  const widths = rows.reduce<number[]>((most, row) => row.map((cell, at) => Math.max(cell.length, most[at] ?? 0)), []);
-  return rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at]!)).join("  ").trimEnd());
+  return columns([], rows);
 }
 
 function pretty(text: string): string {

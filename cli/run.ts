@@ -20,6 +20,14 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "routes each request by network, price, or both",
     load: async () => (await import("./proxy.ts")).proxy,
   },
+  servers: {
+    summary: "show and change the list of servers",
+    load: async () => (await import("./servers.ts")).servers,
+  },
+  doctor: {
+    summary: "what is wrong, and what would be lost if something broke",
+    load: async () => (await import("./doctor.ts")).doctor,
+  },
   upload: { summary: "upload files", load: async () => (await import("./upload.ts")).upload },
 };
 

@@ -134,7 +134,9 @@ export function parseRetryAfter(field: string | null, nowMs: number): number | n
 /** An error in a few words. */
 export function words(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.message;
+  // `fetch` says only that it failed; why is in its cause.
+  if (error.message !== "fetch failed" || !(error.cause instanceof Error)) return error.message;
+  return error.cause.message.replace(/^error sending request for url \(\S*\): (client error \(\w+\): )?/, "");
 }
 
 async function problemDetail(response: Response): Promise<string> {

@@ -1,4 +1,5 @@
 /** Figures and rows as people read them. */
+export { columns, stripAnsiCode } from "../table.ts";
 
 /** `15 ms`, `1.25 s`. */
 export function msText(ms: number): string {
@@ -22,19 +23,6 @@ export function gbPriceText(nanoPerGb: number): string {
   return `$${(nanoPerGb / 1e9).toFixed(4)}`;
 }
 
-/** Rows under a head, in columns as wide as their widest cell; a column whose head begins with ">" leans right. */
-export function columns(head: string[], rows: string[][], gap = "  "): string[] {
-  const right = head.map((cell) => cell.startsWith(">"));
-  const all = [head.map((cell) => cell.replace(/^>/, "")), ...rows];
-  const widths = head.map((_, at) => Math.max(...all.map((row) => stripAnsiCode(row[at] ?? "").length)));
-  return all.map((row) =>
-    row.map((cell, at) => {
-      const blank = " ".repeat(widths[at]! - stripAnsiCode(cell).length);
-      return right[at] ? blank + cell : cell + blank;
-    }).join(gap).trimEnd()
-  );
-}
-
 /** A text in lines of at most `width`, broken at spaces. */
 export function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
@@ -44,10 +32,4 @@ export function wrapped(text: string, width: number): string[] {
     else lines.push(word);
   }
   return lines;
-}
-
-/** A text without colours. */
-export function stripAnsiCode(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/\x1b\[[0-9;]*m/g, "");
 }
