@@ -3,10 +3,31 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { atMost, between, faults, matching, optional, type Rule, type Rules, text } from "./check.ts";
 import { isDigest } from "./digest.ts";
 import type { FieldError } from "./error.ts";
+import {
+  LacksPageSchema,
+  LacksQuestionSchema,
+  ManifestPageSchema,
+  ManifestsQuestionSchema,
+  type Ping,
+  PingSchema,
+  type Pong,
+  PongSchema,
+  TreeAnswerSchema,
+  TreeQuestionSchema,
+} from "./gen/metacdn/v1/cluster_pb.ts";
 import { type Manifest, ManifestSchema, OfferSchema, type Version } from "./gen/metacdn/v1/object_pb.ts";
 import { CachePolicySchema } from "./gen/metacdn/v1/policy_pb.ts";
 import { QuoteRequestSchema, SheetSchema, UsageReportSchema } from "./gen/metacdn/v1/pricing_pb.ts";
-import { AddServerSchema, type Server, ServerListSchema, ServerSchema } from "./gen/metacdn/v1/server_pb.ts";
+import {
+  AddServerSchema,
+  type ContentSummary,
+  ContentSummarySchema,
+  type Liveness,
+  LivenessSchema,
+  type Server,
+  ServerListSchema,
+  ServerSchema,
+} from "./gen/metacdn/v1/server_pb.ts";
 import { ChunkSchema, CommitUploadSchema, CreateUploadSchema } from "./gen/metacdn/v1/upload_pb.ts";
 import { pathFault } from "./path.ts";
 import { sheetFaults } from "./sheet_rules.ts";
@@ -29,6 +50,20 @@ const serverUrl: Rule<string> = (value) =>
   value.length <= 512 && /^https?:\/\/[^/\\?#@\s]+$/.test(value) && URL.canParse(value)
     ? null
     : 'must be like "http://host:port", without a path';
+
+/** Bytes of one of the lengths. */
+const bytes = (...lengths: number[]): Rule<Uint8Array> => ({ length }) =>
+  lengths.includes(length) ? null : `must be ${lengths.join(" or ")} bytes long`;
+/** A list of at most `most` entries of `each` bytes, in one field. */
+const packed = (each: number, most: number): Rule<Uint8Array> => ({ length }) =>
+  length % each === 0 && length <= each * most ? null : `must be at most ${most} times ${each} bytes`;
+/** Most entries of one question of anti-entropy, and of its answer. */
+const MOST_NODES = 4096;
+/** A node of the digest tree: the leading digits of the keys below it. */
+const treeNode: Rule<string | undefined> = (value) =>
+  value === undefined || /^[0-9a-f]{0,12}$/.test(value) ? null : "must be 0 to 12 lower-case hexadecimal digits";
+/** Where a page starts: it names a path, or a key and a path. */
+const pageMark = text(9000);
 
 const metaPairs: Rule<Record<string, string>> = (pairs) => {
   const keys = Object.keys(pairs);
@@ -76,7 +111,40 @@ function serverFaults(server: Server, prefix = ""): FieldError[] {
     software: text(64),
     labels: metaPairs,
     updated: version,
+    publicKey: bytes(0, 32),
+    certificate: ({ length }) => length <= 8192 ? null : "must be at most 8192 bytes",
+    signature: bytes(0, 64),
   }, prefix);
+}
+
+function livenessFaults(liveness: Liveness, prefix = ""): FieldError[] {
+  return faults<Liveness>(liveness, { id: identifier, state: between(1, 4) }, prefix);
+}
+
+function contentFaults(content: ContentSummary | undefined, prefix = ""): FieldError[] {
+  return content ? faults<ContentSummary>(content, { digest: bytes(0, 8) }, prefix) : [];
+}
+
+/** What a ping and its answer tell besides. */
+function newsFaults({ news, records, content }: Ping | Pong): FieldError[] {
+  return [
+    ...listFaults("news", news, 1000, livenessFaults),
+    ...listFaults("records", records, 100, serverFaults),
+    ...contentFaults(content, "content."),
+  ];
+}
+
+/** The faults of a list of at most `most` messages; of a longer one, of the first `most`. */
+function listFaults<T>(
+  name: string,
+  list: readonly T[],
+  most: number,
+  check: (one: T, prefix: string) => FieldError[],
+): FieldError[] {
+  return [
+    ...faults({ [name]: list }, { [name]: atMost(most) }),
+    ...list.slice(0, most).flatMap((one, at) => check(one, `${name}[${at}].`)),
+  ];
 }
 
 type Checker = (message: never) => FieldError[];
@@ -105,9 +173,55 @@ on(CreateUploadSchema, (message) =>
 on(ChunkSchema, (message) => faults(message, { sha256: digest }));
 on(CommitUploadSchema, (message) => faults(message, { sha256: digest, size: between(0) }));
 on(ServerSchema, (message) => serverFaults(message));
-on(ServerListSchema, (message) => [
-  ...faults(message, { servers: atMost(1000) }),
-  ...message.servers.slice(0, 1000).flatMap((server, at) => serverFaults(server, `servers[${at}].`)),
+on(ServerListSchema, ({ servers, liveness, content }) => [
+  ...listFaults("servers", servers, 1000, serverFaults),
+  ...listFaults("liveness", liveness, 1000, livenessFaults),
+  ...contentFaults(content, "content."),
+]);
+on(LivenessSchema, (message) => livenessFaults(message));
+on(ContentSummarySchema, (message) => contentFaults(message));
+on(PingSchema, (message) => [...faults(message, { from: identifier, target: identifier }), ...newsFaults(message)]);
+on(PongSchema, (message) => [...faults(message, { from: identifier }), ...newsFaults(message)]);
+on(TreeQuestionSchema, ({ from, nodes }) => [
+  ...faults({ from, nodes }, { from: identifier, nodes: atMost(MOST_NODES) }),
+  ...nodes.slice(0, MOST_NODES).flatMap((node, at) =>
+    faults({ [`nodes[${at}]`]: node }, { [`nodes[${at}]`]: treeNode })
+  ),
+]);
+on(
+  TreeAnswerSchema,
+  ({ nodes }) =>
+    listFaults(
+      "nodes",
+      nodes,
+      MOST_NODES,
+      (node, prefix) =>
+        faults(node, { count: between(0), children: bytes(0, 16 * 8), entries: packed(6 + 8, MOST_NODES) }, prefix),
+    ),
+);
+on(ManifestsQuestionSchema, (message) =>
+  faults(message, {
+    from: identifier,
+    keys: packed(6, MOST_NODES),
+    node: treeNode,
+    after: pageMark,
+    limit: between(0, 1000),
+  }));
+on(ManifestPageSchema, (message) => [
+  ...faults(message, { manifests: atMost(1000), next: pageMark }),
+  // As in an offer: what is wrong with one manifest is the receiver's to judge, for that one alone.
+]);
+on(LacksQuestionSchema, (message) => faults(message, { from: identifier, after: pageMark, limit: between(0, 1000) }));
+on(LacksPageSchema, ({ lacks, next }) => [
+  ...listFaults("lacks", lacks, 1000, (lack, prefix) =>
+    faults(lack, {
+      path: pathFault,
+      version,
+      sha256: digest,
+      size: between(0),
+      reason: ({ length }) => length <= 4096 ? null : "must be at most 4096 characters",
+    }, prefix)),
+  ...faults({ next }, { next: pageMark }),
 ]);
 on(AddServerSchema, (message) => faults(message, { url: serverUrl }));
 on(SheetSchema, (message) => sheetFaults(message));

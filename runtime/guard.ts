@@ -7,11 +7,15 @@
  * - A token set: it is required for every write, for admin and for listings, wherever the request comes
  *   from, as `Authorization: Bearer TOKEN`; to read, also as the password of Basic, so that a browser can. A caller on loopback gets no more than others: a proxy is a local caller too.
  * - Peers (servers among themselves, proxies to servers) sign with the cluster key; see `signature.ts`.
+ * - What only servers do, a server signs with its own key besides: the cluster key alone, which every proxy has too,
+ *   lets nobody speak as a server that is known, nor, where certificates are checked, as any.
  */
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
 import { CdnError, normalAuthority, splitTarget } from "../proto/mod.ts";
 import { readAll } from "./body.ts";
-import { sha256, SignatureVerifier } from "./signature.ts";
+import type { Keyring } from "./keyring.ts";
+import type { Nonces } from "./nonces.ts";
+import { type CheckBody, sha256, SignatureVerifier, type VerifyCertificate } from "./signature.ts";
 
 /** The secrets that a program was started with; null where not set. */
 export interface Secrets {
@@ -32,23 +36,39 @@ export interface ReadLimits {
   idleMs?: number;
 }
 
+/** What a {@link Guard} works with beside the secrets; each has a default. */
+export interface GuardOptions {
+  now?: () => number;
+  /**
+   * True for an authority (host and port) that is known to be another program's: what was signed for that one is not
+   * taken here, so that it cannot be played again from server to server.
+   */
+  isOthers?: (authority: string) => boolean;
+  /** The keys of servers; in memory unless given. */
+  keyring?: Keyring;
+  /** With TLS: reads a server's certificate. Then a key becomes known by its certificate alone. */
+  verifyCertificate?: VerifyCertificate | null;
+  /** The nonces taken; in memory unless given. */
+  nonces?: Nonces;
+}
+
 /** Decides whether a request may do what it asks. Each method returns, or throws a 401 or 403. */
 export class Guard {
   readonly #tokenDigest: Uint8Array | null;
-  readonly #verifier: SignatureVerifier | null;
+  readonly #hasClusterKey: boolean;
+  readonly #checksCertificates: boolean;
+  readonly #verifier: SignatureVerifier;
   readonly #now: () => number;
   readonly #isOthers: (authority: string) => boolean;
 
-  /**
-   * @param options.isOthers true for an authority (host and port) that is known to be another program's: what was
-   * signed for that one is not taken here, so that it cannot be played again from server to server
-   */
-  constructor({ token, clusterKey }: Secrets, { now = Date.now, isOthers = () => false }: {
-    now?: () => number;
-    isOthers?: (authority: string) => boolean;
-  } = {}) {
+  constructor(
+    { token, clusterKey }: Secrets,
+    { now = Date.now, isOthers = () => false, verifyCertificate = null, ...kept }: GuardOptions = {},
+  ) {
     this.#tokenDigest = token === null ? null : digestOf(token);
-    this.#verifier = clusterKey && new SignatureVerifier(clusterKey);
+    this.#hasClusterKey = clusterKey !== null;
+    this.#checksCertificates = verifyCertificate !== null;
+    this.#verifier = new SignatureVerifier(clusterKey, { ...kept, verifyCertificate });
     this.#now = now;
     this.#isOthers = isOthers;
   }
@@ -79,6 +99,27 @@ export class Guard {
     return body;
   }
 
+  /**
+   * For what only servers do, without a body: hands back the id of the server that asks, as its signature proves it.
+   * Null only for an unsigned request to a program on loopback without secrets (and certificates).
+   */
+  requireServer(request: Request): string | null {
+    const { from, checkBody } = this.#checkServer(request);
+    checkBody(null);
+    return from;
+  }
+
+  /** The same with a body, which is read as {@link readFromPeer} does. */
+  async readFromServer(
+    request: Request,
+    reading: ReadLimits,
+  ): Promise<{ body: Uint8Array<ArrayBuffer>; from: string | null }> {
+    const { from, checkBody } = this.#checkServer(request);
+    const body = await readAll(request, reading);
+    checkBody(body);
+    return { body, from };
+  }
+
   /** For what the token and the cluster key both open: the list of servers, prices. */
   requireTokenOrPeer(request: Request): void {
     if (this.#comesFromPeer(request)) this.requirePeer(request);
@@ -93,22 +134,35 @@ export class Guard {
   }
 
   #comesFromPeer(request: Request): boolean {
-    return this.#verifier !== null && SignatureVerifier.isSigned(request.headers);
+    return this.#hasClusterKey && SignatureVerifier.isSigned(request.headers);
   }
 
   /** Checks the head. What comes back checks the body. */
   #checkPeer(request: Request): (body: Uint8Array | null) => void {
-    if (this.#verifier) {
-      const authority = normalAuthority(splitTarget(request.url));
-      if (this.#isOthers(authority)) {
-        throw new CdnError(`This request was signed for ${authority}, which is another server`, {
-          source: "client",
-          status: 421, // RFC 9110 §15.5.20
-        });
-      }
-      const checkBody = this.#verifier.checkHead(request, this.#now());
-      return (body) => checkBody(body, this.#now());
+    if (!this.#hasClusterKey) {
+      this.#requireOpen(request);
+      return () => {};
     }
+    this.#requireOurs(request);
+    return this.#inTime(this.#verifier.checkHead(request, this.#now()));
+  }
+
+  #checkServer(request: Request): { from: string | null; checkBody: (body: Uint8Array | null) => void } {
+    if (!this.#hasClusterKey && !this.#checksCertificates) {
+      this.#requireOpen(request);
+      if (!SignatureVerifier.isSignedByServer(request.headers)) return { from: null, checkBody: () => {} };
+    }
+    this.#requireOurs(request);
+    const { from, checkBody } = this.#verifier.checkServerHead(request, this.#now());
+    return { from, checkBody: this.#inTime(checkBody) };
+  }
+
+  #inTime(checkBody: CheckBody): (body: Uint8Array | null) => void {
+    return (body) => checkBody(body, this.#now());
+  }
+
+  /** Where there is nothing to check a peer by: only a program on loopback without a token is open. */
+  #requireOpen(request: Request): void {
     if (this.#tokenDigest) {
       throw new CdnError("Cannot let a peer in: no cluster key is set here (METACDN_CLUSTER_KEY)", {
         source: "client",
@@ -117,7 +171,15 @@ export class Guard {
       });
     }
     requireLocal(request);
-    return () => {};
+  }
+
+  #requireOurs(request: Request): void {
+    const authority = normalAuthority(splitTarget(request.url));
+    if (!this.#isOthers(authority)) return;
+    throw new CdnError(`This request was signed for ${authority}, which is another server`, {
+      source: "client",
+      status: 421, // RFC 9110 §15.5.20
+    });
   }
 
   /** Compares digests, so that neither the token's length nor its first wrong byte shows in time. */

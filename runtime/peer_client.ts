@@ -1,8 +1,19 @@
-/** How our programs call each other: messages in the chosen encoding, signed with the cluster key. */
+/** How our programs call each other: messages in the chosen encoding, signed with the cluster key and a server's own. */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { CdnError, type Codec, codecForBody, type ErrorSource, jsonCodec } from "../proto/mod.ts";
+import {
+  CdnError,
+  type Codec,
+  codecForBody,
+  type ErrorSource,
+  jsonCodec,
+  normalAuthority,
+  splitTarget,
+} from "../proto/mod.ts";
 import { readAll } from "./body.ts";
-import { randomNonce, signRequest } from "./signature.ts";
+import { randomNonce, type ServerIdentity, signRequest } from "./signature.ts";
+
+/** Past so many, all are introduced to once more. */
+const MOST_ACQUAINTED = 10_000;
 
 /** A request to one of our own programs. */
 export interface PeerRequest {
@@ -19,6 +30,8 @@ export interface PeerRequest {
 /** What a {@link PeerClient} needs; each has a default. */
 export interface PeerClientOptions {
   clusterKey?: Uint8Array | null;
+  /** The server that calls; what is read from it is read anew for each request. */
+  identity?: ServerIdentity | null;
   /** METACDN_TOKEN, for programs that call with the operator's rights. */
   token?: string | null;
   codec?: Codec;
@@ -32,10 +45,13 @@ export interface PeerClientOptions {
 /** Calls peers. Every failure is a {@link CdnError} that says which URL, and whether to try again. */
 export class PeerClient {
   readonly #options: Required<PeerClientOptions>;
+  /** Authorities that took a request of ours in this process: they know our key. */
+  readonly #acquainted = new Set<string>();
 
   constructor(options: PeerClientOptions = {}) {
     this.#options = {
       clusterKey: null,
+      identity: null,
       token: null,
       codec: jsonCodec,
       fetch: globalThis.fetch,
@@ -48,21 +64,55 @@ export class PeerClient {
 
   /**
    * Sends a request as it is, signed. The answer's body must be read or cancelled by the caller.
+   * Until a peer has taken one, requests of a server bring its key along; a peer that has forgotten it (401) is asked
+   * once more, with the key.
    * @throws {CdnError} with `retry` where the peer could not be reached or answered 408, 429 or 5xx.
    */
-  async send({ method = "GET", url, headers = {}, body, timeoutMs = 15_000, signal }: PeerRequest): Promise<Response> {
-    const { clusterKey, token, fetch, now, nonce, source } = this.#options;
-    const signed = clusterKey
-      ? signRequest({ method, url, body: body ?? null }, { key: clusterKey, nowMs: now(), nonce: nonce() })
+  async send(request: PeerRequest): Promise<Response> {
+    const authority = normalAuthority(splitTarget(request.url));
+    const isKnown = this.#options.identity !== null && this.#acquainted.has(authority);
+    let response = await this.#fetch(request, !isKnown);
+    if (response.status === 401) this.#acquainted.delete(authority);
+    if (response.status === 401 && isKnown) {
+      await response.body?.cancel();
+      response = await this.#fetch(request, true);
+    }
+    if (response.status < 400) {
+      if (this.#options.identity) this.#remember(authority);
+      return response;
+    }
+    const { now, source } = this.#options;
+    const detail = await problemDetail(response);
+    const retryAfterSeconds = parseRetryAfter(response.headers.get("retry-after"), now());
+    throw new CdnError(`${new URL(request.url).host} answered ${response.status}${detail ? `: ${detail}` : ""}`, {
+      source,
+      status: response.status,
+      retry: response.status >= 500 || response.status === 408 || response.status === 429,
+      ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
+    });
+  }
+
+  async #fetch(
+    { method = "GET", url, headers = {}, body, timeoutMs = 15_000, signal }: PeerRequest,
+    introduce: boolean,
+  ): Promise<Response> {
+    const { clusterKey, identity, token, fetch, now, nonce, source } = this.#options;
+    const signed = clusterKey || identity
+      ? signRequest({ method, url, body: body ?? null }, {
+        key: clusterKey,
+        identity,
+        introduce,
+        nowMs: now(),
+        nonce: nonce(),
+      })
       : {};
     const auth: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
     // The time is for the head of the answer; a body may take as long as it flows.
     const gone = new AbortController();
     const timer = setTimeout(() => gone.abort(new DOMException("no answer in time", "TimeoutError")), timeoutMs);
     const signals = signal ? AbortSignal.any([signal, gone.signal]) : gone.signal;
-    let response: Response;
     try {
-      response = await fetch(url, {
+      return await fetch(url, {
         method,
         headers: { "accept-encoding": "identity", ...auth, ...headers, ...signed },
         ...(body ? { body } : {}),
@@ -76,15 +126,11 @@ export class PeerClient {
     } finally {
       clearTimeout(timer);
     }
-    if (response.status < 400) return response;
-    const detail = await problemDetail(response);
-    const retryAfterSeconds = parseRetryAfter(response.headers.get("retry-after"), now());
-    throw new CdnError(`${new URL(url).host} answered ${response.status}${detail ? `: ${detail}` : ""}`, {
-      source,
-      status: response.status,
-      retry: response.status >= 500 || response.status === 408 || response.status === 429,
-      ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
-    });
+  }
+
+  #remember(authority: string): void {
+    if (this.#acquainted.size >= MOST_ACQUAINTED) this.#acquainted.clear();
+    this.#acquainted.add(authority);
   }
 
   /** Sends a message (or none) and reads the answer as another. */

@@ -1,18 +1,24 @@
 /**
- * Signed requests between our own programs: HTTP Message Signatures (RFC 9421) with HMAC-SHA256
- * (§3.3.3) and the shared cluster key.
+ * Signed requests between our own programs: HTTP Message Signatures (RFC 9421).
  *
- * A request is signed as
+ * A program that has the cluster key signs with it (HMAC-SHA256, §3.3.3), which says: one of us. A server signs with its
+ * own key besides (Ed25519, §3.3.6), which says who:
  *
  *     Signature-Input: metacdn=("@method" "@authority" "@path" "@query" "content-digest");
- *                      created=1700000000;nonce="…";keyid="cluster";alg="hmac-sha256";tag="metacdn"
- *     Signature: metacdn=:…:
+ *                      created=1700000000;nonce="…";keyid="cluster";alg="hmac-sha256";tag="metacdn",
+ *                      metacdn-server=(the same);created=1700000000;nonce="…";keyid="ID";alg="ed25519";tag="metacdn"
+ *     Signature: metacdn=:…:, metacdn-server=:…:
  *
- * with `content-digest` (RFC 9530) whenever there is a body. `created` must lie within the replay
- * window and a nonce is taken once, so that a recorded request cannot be played again.
+ * with `content-digest` (RFC 9530) whenever there is a body. `created` must lie within the replay window and a nonce is
+ * taken once, so that a recorded request cannot be played again. Both signatures have the same of both.
  *
- * A check has two steps, so that the body of a stranger is not read: the head first, in which the MAC covers
- * the body's digest, then the body. The nonce is taken after both.
+ * A server introduces itself by `Metacdn-Key: :public key:` and, with TLS, `Client-Cert: :certificate:` (RFC 9440);
+ * the signatures cover both. A key that is not known yet is taken where the cluster key vouches for it (its MAC covers
+ * the field), or, where certificates are checked, only where one binds the key to the id. A known key is
+ * changed by a certificate alone.
+ *
+ * A check has two steps, so that the body of a stranger is not read: the head first, in which the signatures cover
+ * the body's digest, then the body. The nonce is taken, and the key introduced, after both.
  *
  * Time and nonces are arguments, and signing is synchronous, so that a simulation replays exactly.
  */
@@ -20,23 +26,34 @@ import type { Buffer } from "node:buffer";
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { encodeHex } from "@std/encoding/hex";
 import { encodeBase64Url } from "@std/encoding/base64url";
-import { isInnerList, parseDictionary, serializeInnerList } from "structured-headers";
-import { CdnError, formatDigestField, normalAuthority, parseDigestField, splitTarget } from "../proto/mod.ts";
+import { formatDigestField, identifier, parseDigestField } from "../proto/mod.ts";
+import {
+  byteField,
+  COMPONENTS,
+  formatBytes,
+  refused,
+  type RequestSignature,
+  signatureBase,
+  signatureParameters,
+  signaturesOf,
+} from "./http_signature.ts";
+import { type IdentityKey, PUBLIC_KEY_BYTES, verifyEd25519 } from "./identity_key.ts";
+import { type Keyring, MemoryKeyring, sameBytes } from "./keyring.ts";
+import { Nonces } from "./nonces.ts";
 
-/** The name under which our signature stands in the two dictionaries. */
+/** The names under which the two signatures stand in the dictionaries. */
 const LABEL = "metacdn";
-const COMPONENTS = ["@method", "@authority", "@path", "@query"];
+const SERVER_LABEL = "metacdn-server";
 
 /** How far `created` may lie from our clock, in milliseconds. */
 export const REPLAY_WINDOW_MS = 300_000;
 
-/** What is signed of a request. */
-export interface SignedParts {
-  method: string;
-  /** Absolute, as sent. */
-  url: string;
-  /** Header fields that components may name, in lower case. */
-  fields?: Readonly<Record<string, string>>;
+/** The server that a request is from. */
+export interface ServerIdentity {
+  readonly id: string;
+  readonly key: Pick<IdentityKey, "publicKey" | "sign">;
+  /** With TLS: DER, binding the key to the id. */
+  readonly certificate: Uint8Array | null;
 }
 
 /** The SHA-256 of some bytes, as hexadecimal. */
@@ -44,30 +61,38 @@ export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** The fields that sign a request; add them to its headers. */
+/**
+ * The fields that sign a request, with whichever keys there are; add them to its headers.
+ * @param options.introduce true: the server's key (and certificate) go along
+ */
 export function signRequest(
   request: { method: string; url: string; body?: Uint8Array | null },
-  { key, nowMs, nonce }: { key: Uint8Array; nowMs: number; nonce: string },
+  { key = null, identity = null, introduce = false, nowMs, nonce }: {
+    key?: Uint8Array | null;
+    identity?: ServerIdentity | null;
+    introduce?: boolean;
+    nowMs: number;
+    nonce: string;
+  },
 ): Record<string, string> {
-  const contentDigest = request.body ? formatDigestField(sha256(request.body)) : null;
-  const components = contentDigest ? [...COMPONENTS, "content-digest"] : COMPONENTS;
-  const parameters = serializeInnerList([
-    components.map((name) => [name, new Map()]),
-    new Map<string, string | number>([
-      ["created", Math.floor(nowMs / 1000)],
-      ["nonce", nonce],
-      ["keyid", "cluster"],
-      ["alg", "hmac-sha256"],
-      ["tag", "metacdn"],
-    ]),
-  ]);
-  const fields: Record<string, string> = contentDigest ? { "content-digest": contentDigest } : {};
-  const base = signatureBase({ ...request, fields }, components, parameters);
-  return {
-    ...fields,
-    "signature-input": `${LABEL}=${parameters}`,
-    "signature": `${LABEL}=:${sign(key, base).toString("base64")}:`,
+  if (!key && !identity) return {};
+  const fields: Record<string, string> = {};
+  if (request.body) fields["content-digest"] = formatDigestField(sha256(request.body));
+  if (identity && introduce) {
+    fields["metacdn-key"] = formatBytes(identity.key.publicKey);
+    if (identity.certificate) fields["client-cert"] = formatBytes(identity.certificate);
+  }
+  const components = [...COMPONENTS, ...Object.keys(fields)];
+  const inputs: string[] = [];
+  const signatures: string[] = [];
+  const add = (label: string, keyid: string, alg: string, signed: (base: string) => Uint8Array) => {
+    const parameters = signatureParameters(components, { createdMs: nowMs, nonce, keyid, alg });
+    inputs.push(`${label}=${parameters}`);
+    signatures.push(`${label}=${formatBytes(signed(signatureBase({ ...request, fields }, components, parameters)))}`);
   };
+  if (key) add(LABEL, "cluster", "hmac-sha256", (base) => sign(key, base));
+  if (identity) add(SERVER_LABEL, identity.id, "ed25519", (base) => identity.key.sign(utf8.encode(base)));
+  return { ...fields, "signature-input": inputs.join(", "), "signature": signatures.join(", ") };
 }
 
 /** A fresh nonce: 16 random bytes. */
@@ -75,44 +100,69 @@ export function randomNonce(): string {
   return encodeBase64Url(crypto.getRandomValues(new Uint8Array(16)));
 }
 
+/** What of a request is looked at before its body. */
+export type RequestHead = Pick<Request, "method" | "url" | "headers">;
+
 /**
  * The second step of a check, once the body is here: compares its digest and takes the nonce.
  * @throws {CdnError} 401 that says what is wrong, 503 where too many nonces are remembered.
  */
 export type CheckBody = (body: Uint8Array | null, nowMs: number) => void;
 
+/**
+ * Reads a certificate (DER) that is valid now and that our own CA issued to a server.
+ * @throws {CdnError} that says why it is none.
+ */
+export type VerifyCertificate = (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
+
+/** What a {@link SignatureVerifier} works with; each has a default. */
+export interface VerifierOptions {
+  /** How far `created` may lie from our clock, in milliseconds. */
+  windowMs?: number;
+  /** In memory unless given. */
+  nonces?: Nonces;
+  /** In memory unless given. */
+  keyring?: Keyring;
+  /** Given with TLS: then a key becomes known by its certificate alone. */
+  verifyCertificate?: VerifyCertificate | null;
+}
+
 /** Checks signatures, and remembers the nonces of the replay window. */
 export class SignatureVerifier {
-  readonly #key: Uint8Array;
+  readonly #key: Uint8Array | null;
   readonly #windowMs: number;
-  readonly #most: number;
-  /** Nonce to the time at which it may be forgotten; in order of arrival. */
-  readonly #seen = new Map<string, number>();
+  readonly #nonces: Nonces;
+  readonly #keyring: Keyring;
+  readonly #verifyCertificate: VerifyCertificate | null;
 
-  /**
-   * @param options.windowMs how far `created` may lie from our clock
-   * @param options.mostNonces how many nonces are remembered; past that, requests are refused (503)
-   * until some are out of the window: forgetting one would let its request be played again
-   */
+  /** @param key the cluster key; null where none is set: then servers alone are told by their signatures */
   constructor(
-    key: Uint8Array,
-    { windowMs = REPLAY_WINDOW_MS, mostNonces = 1_000_000 }: { windowMs?: number; mostNonces?: number } = {},
+    key: Uint8Array | null,
+    { windowMs = REPLAY_WINDOW_MS, nonces = new Nonces(), keyring = new MemoryKeyring(), verifyCertificate = null }:
+      VerifierOptions = {},
   ) {
     this.#key = key;
     this.#windowMs = windowMs;
-    this.#most = mostNonces;
+    this.#nonces = nonces;
+    this.#keyring = keyring;
+    this.#verifyCertificate = verifyCertificate;
   }
 
-  /** True where a request carries a signature under our label at all. */
+  /** True where a request carries a signature by the cluster key at all. */
   static isSigned(headers: Headers): boolean {
     return headers.get("signature-input")?.includes(`${LABEL}=`) ?? false;
   }
 
+  /** True where a request carries a server's own signature at all. */
+  static isSignedByServer(headers: Headers): boolean {
+    return headers.get("signature-input")?.includes(`${SERVER_LABEL}=`) ?? false;
+  }
+
   /**
-   * Checks the signature of a request, and the digest of its body if it has one.
+   * Checks the cluster key's signature of a request, and the digest of its body if it has one.
    * @throws {CdnError} 401 that says what is wrong with it.
    */
-  verify(request: { method: string; url: string; headers: Headers; body?: Uint8Array | null }, nowMs: number): void {
+  verify(request: RequestHead & { body?: Uint8Array | null }, nowMs: number): void {
     this.checkHead(request, nowMs)(request.body ?? null, nowMs);
   }
 
@@ -121,43 +171,90 @@ export class SignatureVerifier {
    * be called, also where there is no body: only then is the request accepted.
    * @throws {CdnError} 401 that says what is wrong with it.
    */
-  checkHead({ method, url, headers }: { method: string; url: string; headers: Headers }, nowMs: number): CheckBody {
-    const input = innerList(headers.get("signature-input"));
-    const signature = byteSequence(headers.get("signature"));
-    if (!input || !signature) throw refused("the signature is missing or malformed");
-    const [items, parameters] = input;
-    const components = items.map(([name, modifiers]) => modifiers.size === 0 && typeof name === "string" ? name : "");
-    for (const name of COMPONENTS) {
-      if (!components.includes(name)) throw refused(`the signature does not cover ${name}`);
+  checkHead(request: RequestHead, nowMs: number): CheckBody {
+    return this.#accept(request, [this.#checkMac(signaturesOf(request))], nowMs);
+  }
+
+  /**
+   * The same for what only servers do: the cluster key's signature where one is set, and the server's own.
+   * `from` is the id of the server; it may be relied on once the second step is done.
+   * @throws {CdnError} 401 that says what is wrong with it.
+   */
+  checkServerHead(request: RequestHead, nowMs: number): { from: string; checkBody: CheckBody } {
+    const open = signaturesOf(request);
+    const signatures = this.#key ? [this.#checkMac(open)] : [];
+    const own = open(SERVER_LABEL, "ed25519");
+    const from = own.keyid;
+    if (identifier(from) !== null) throw refused("the keyid is not the id of a server");
+    // Else a MAC of one request could be put beside a server's signature of another.
+    if (signatures.some(({ nonce, createdMs }) => nonce !== own.nonce || createdMs !== own.createdMs)) {
+      throw refused("its two signatures must have the same nonce and time");
     }
-    const known = [...COMPONENTS, "content-digest"];
-    if (components.some((name) => !known.includes(name)) || new Set(components).size !== components.length) {
-      throw refused("the signature covers a component that is not known here");
+    signatures.push(own);
+    const known = this.#keyring.keyOf(from);
+    const brought = broughtKey(request.headers, signatures);
+    const isNews = brought !== null && !(known && sameBytes(known, brought));
+    const key = isNews ? brought : known;
+    if (!key) throw refused(`the key of the server "${from}" is not known here, and Metacdn-Key does not bring it`);
+    if (isNews && known && !this.#verifyCertificate) throw refused(`the server "${from}" is known by another key`);
+    if (!verifyEd25519(key, utf8.encode(own.base), own.signature)) {
+      throw refused(`the signature of the server "${from}" is wrong`);
     }
-    if (parameters.get("alg") !== "hmac-sha256" || parameters.get("tag") !== "metacdn") {
-      throw refused('the signature must have alg="hmac-sha256" and tag="metacdn"');
+    const certificate = isNews ? this.#checkCertificate(request.headers, signatures, { from, key, nowMs }) : null;
+    const accept = this.#accept(request, signatures, nowMs);
+    if (!isNews) return { from, checkBody: accept };
+    const introduce = () => {
+      if (!this.#keyring.introduce(from, key, certificate)) {
+        throw refused(`the server "${from}" is known by another key`);
+      }
+    };
+    return { from, checkBody: (body, nowMs) => accept(body, nowMs, introduce) };
+  }
+
+  #checkMac(open: ReturnType<typeof signaturesOf>): RequestSignature {
+    const given = open(LABEL, "hmac-sha256");
+    const mac = this.#key && sign(this.#key, given.base);
+    if (!mac || given.signature.length !== mac.length || !timingSafeEqual(given.signature, mac)) {
+      throw refused("the signature is wrong");
     }
-    const created = parameters.get("created");
-    const nonce = parameters.get("nonce");
-    if (typeof created !== "number" || typeof nonce !== "string" || nonce.length < 8 || nonce.length > 64) {
-      throw refused("the signature must have created and nonce");
-    }
-    const contentDigest = headers.get("content-digest");
-    const covered = components.includes("content-digest");
-    if (covered && contentDigest === null) throw refused("the Content-Digest field is missing");
-    const fields: Record<string, string> = contentDigest === null ? {} : { "content-digest": contentDigest };
-    const mac = sign(this.#key, signatureBase({ method, url, fields }, components, serializeInnerList(input)));
-    if (signature.length !== mac.length || !timingSafeEqual(signature, mac)) throw refused("the signature is wrong");
-    const digest = covered ? parseDigestField(contentDigest) : null;
-    this.#requireFresh(nonce, created * 1000, nowMs);
-    return (body, nowMs) => {
+    return given;
+  }
+
+  /** The certificate that binds the key to the id; null where none is asked for: one that nobody checked says nothing. */
+  #checkCertificate(
+    headers: Headers,
+    signatures: readonly RequestSignature[],
+    { from, key, nowMs }: { from: string; key: Uint8Array; nowMs: number },
+  ): Uint8Array | null {
+    if (!this.#verifyCertificate) return null;
+    const certificate = coveredField(headers, "client-cert", signatures);
+    if (!certificate) throw refused(`the server "${from}" must bring its certificate (Client-Cert)`);
+    const bound = this.#verifyCertificate(certificate, nowMs);
+    if (bound.id !== from) throw refused(`the certificate is that of "${bound.id}", not of "${from}"`);
+    if (!sameBytes(bound.publicKey, key)) throw refused("the certificate is that of another key");
+    return certificate;
+  }
+
+  /** What is left once the signatures are known to be right: the time, the body, the nonce. */
+  #accept(
+    { headers }: RequestHead,
+    signatures: readonly RequestSignature[],
+    nowMs: number,
+  ): (body: Uint8Array | null, nowMs: number, last?: () => void) => void {
+    const { nonce, createdMs } = signatures[0]!;
+    const covered = signatures.every(({ components }) => components.includes("content-digest"));
+    const digest = covered ? parseDigestField(headers.get("content-digest")) : null;
+    this.#requireFresh(nonce, createdMs, nowMs);
+    return (body, nowMs, last) => {
       if (!covered && body && body.length > 0) throw refused("the signature does not cover the body");
       if (covered && digest !== sha256(body ?? new Uint8Array())) {
         throw refused("the body does not match its Content-Digest");
       }
       // Once more: the body took its time, in which the same request may have come, or its nonce been forgotten.
-      this.#requireFresh(nonce, created * 1000, nowMs);
-      this.#take(nonce, nowMs);
+      this.#requireFresh(nonce, createdMs, nowMs);
+      last?.();
+      // Only once all is known to be right: a stranger cannot fill the table.
+      this.#nonces.take(nonce, { nowMs, untilMs: nowMs + 2 * this.#windowMs });
     };
   }
 
@@ -165,81 +262,35 @@ export class SignatureVerifier {
     if (Math.abs(nowMs - createdMs) > this.#windowMs) {
       throw refused("the signature's time is outside the replay window: are both clocks right?");
     }
-    for (const [old, until] of this.#seen) {
-      if (until >= nowMs) break;
-      this.#seen.delete(old);
-    }
-    if (this.#seen.has(nonce)) throw refused("this request was played already");
-  }
-
-  /** Only once all is known to be right: a stranger cannot fill the table. */
-  #take(nonce: string, nowMs: number): void {
-    if (this.#seen.size >= this.#most) {
-      throw new CdnError("Cannot take more signed requests now", {
-        source: "server",
-        status: 503,
-        retry: true,
-        retryAfterSeconds: 10,
-      });
-    }
-    this.#seen.set(nonce, nowMs + 2 * this.#windowMs);
+    if (this.#nonces.has(nonce, nowMs)) throw refused("this request was played already");
   }
 }
+
+/** The key that a request brings along; null where none. */
+function broughtKey(headers: Headers, signatures: readonly RequestSignature[]): Uint8Array | null {
+  const key = coveredField(headers, "metacdn-key", signatures);
+  if (key && key.length !== PUBLIC_KEY_BYTES) throw refused(`Metacdn-Key must hold ${PUBLIC_KEY_BYTES} bytes`);
+  return key;
+}
+
+/** A field that each signature must cover, so that nobody on the way can add it to a request that is signed. */
+function coveredField(
+  headers: Headers,
+  name: "metacdn-key" | "client-cert",
+  signatures: readonly RequestSignature[],
+): Uint8Array | null {
+  const bytes = byteField(headers, name);
+  if (bytes && !signatures.every(({ components }) => components.includes(name))) {
+    throw refused(`the signatures do not cover ${name}`);
+  }
+  return bytes;
+}
+
+const utf8 = new TextEncoder();
 
 /** RFC 9421 §3.3.3: HMAC-SHA256 of a signature base. */
 export function sign(key: Uint8Array, base: string): Buffer {
   return createHmac("sha256", key).update(base).digest();
-}
-
-/** RFC 9421 §2.5: a line a component, then the parameters. */
-export function signatureBase(parts: SignedParts, components: readonly string[], parameters: string): string {
-  const target = splitTarget(parts.url);
-  const lines = components.map((name) => `"${name}": ${componentValue(name, parts, target)}`);
-  return [...lines, `"@signature-params": ${parameters}`].join("\n");
-}
-
-function componentValue(name: string, parts: SignedParts, target: ReturnType<typeof splitTarget>): string {
-  switch (name) {
-    case "@method":
-      return parts.method;
-    case "@authority":
-      return normalAuthority(target);
-    case "@path":
-      return target.path;
-    case "@query": // §2.2.7: with its "?"
-      return `?${target.query}`;
-    default: {
-      const value = parts.fields?.[name];
-      if (value === undefined) throw new TypeError(`unknown component ${name}`);
-      return value.trim(); // §2.1
-    }
-  }
-}
-
-function innerList(field: string | null) {
-  try {
-    const member = field === null ? undefined : parseDictionary(field).get(LABEL);
-    return member && isInnerList(member) ? member : null;
-  } catch {
-    return null;
-  }
-}
-
-function byteSequence(field: string | null): Uint8Array | null {
-  try {
-    const value = field === null ? undefined : parseDictionary(field).get(LABEL)?.[0];
-    return value instanceof ArrayBuffer ? new Uint8Array(value) : null;
-  } catch {
-    return null;
-  }
-}
-
-function refused(why: string): CdnError {
-  return new CdnError(`Cannot accept the signed request: ${why}`, {
-    source: "client",
-    status: 401,
-    headers: { "www-authenticate": "Signature" },
-  });
 }
 
 /** Names a key or a token without telling it: the first 8 hexadecimal digits of its SHA-256, for logs. */

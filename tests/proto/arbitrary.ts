@@ -27,6 +27,9 @@ const pairs = fc.dictionary(name, words, { maxKeys: 5, noNullPrototype: true });
 const whole = (most: number) => fc.bigInt({ min: 0n, max: BigInt(most) });
 const SAFE = Number.MAX_SAFE_INTEGER;
 
+const bytes = (...lengths: number[]) =>
+  fc.oneof(...lengths.map((length) => fc.uint8Array({ minLength: length, maxLength: length })));
+
 /** What the rules ask of a field, by its local name, where its type does not say it. */
 const byField: Record<string, fc.Arbitrary<unknown>> = {
   path: objectPath,
@@ -48,8 +51,20 @@ const byField: Record<string, fc.Arbitrary<unknown>> = {
   modifiedMs: whole(2 ** 47),
   size: whole(SAFE),
   bytes: whole(SAFE),
+  publicKey: bytes(0, 32),
+  signature: bytes(0, 64),
+  digest: bytes(0, 8),
+  target: name,
+  limit: fc.integer({ min: 0, max: 1000 }),
+  node: fc.stringMatching(/^[0-9a-f]{0,12}$/),
+  children: bytes(0, 128),
+  entries: bytes(0, 14, 140),
+  keys: bytes(0, 6, 60),
 };
 const byType: Record<string, fc.Arbitrary<unknown>> = {
+  "metacdn.v1.Liveness.state": fc.constantFrom(1, 2, 3, 4),
+  "metacdn.v1.TreeAnswer.Node.count": whole(SAFE),
+  "metacdn.v1.TreeQuestion.nodes": fc.array(fc.stringMatching(/^[0-9a-f]{0,12}$/), { maxLength: 3 }),
   "metacdn.v1.Explanation.size": fc.double({ noNaN: true }),
   "metacdn.v1.Sheet.unitBytes": fc.constantFrom(1_000_000_000n, 1_073_741_824n),
   "metacdn.v1.Sheet.freeBytes": whole(SAFE),

@@ -147,6 +147,120 @@ Deno.test("servers, quotes, usage and policies: each wrong field is named with i
   );
 });
 
+Deno.test("what servers ask of each other: each wrong field is named with its place", () => {
+  const server = { id: "a", url: "http://a:1", provider: "aws", region: "r", role: "origin", updated: version };
+  const alive = { id: "a", state: wire.Liveness_State.ALIVE, incarnation: 1n };
+  const many = <T>(length: number, one: T): T[] => Array.from({ length }, () => one);
+  const bytes = (length: number) => new Uint8Array(length);
+  type Case = [DescMessage, Record<string, unknown>, string[]];
+  const ping = { from: "a", target: "b" };
+  const pong = { from: "a" };
+  const lack = { path: "/a", version, sha256, size: 1n };
+  const table: Case[] = [
+    [wire.ServerSchema, { ...server, publicKey: bytes(32), certificate: bytes(8192), signature: bytes(64) }, []],
+    ...[1, 31, 33, 64].map((n): Case => [wire.ServerSchema, { ...server, publicKey: bytes(n) }, ["publicKey"]]),
+    ...[1, 63, 65].map((n): Case => [wire.ServerSchema, { ...server, signature: bytes(n) }, ["signature"]]),
+    [wire.ServerSchema, { ...server, certificate: bytes(8193) }, ["certificate"]],
+
+    ...[1, 2, 3, 4].map((state): Case => [wire.LivenessSchema, { id: "a", state }, []]),
+    ...[0, 5, -1].map((state): Case => [wire.LivenessSchema, { id: "a", state }, ["state"]]),
+    ...["", "../a", "a b", "a".repeat(65)].map((id): Case => [wire.LivenessSchema, { ...alive, id }, ["id"]]),
+    [wire.ContentSummarySchema, {}, []],
+    [wire.ContentSummarySchema, { digest: bytes(8) }, []],
+    ...[1, 7, 9].map((n): Case => [wire.ContentSummarySchema, { digest: bytes(n) }, ["digest"]]),
+
+    [wire.PingSchema, { ...ping, news: many(1000, alive), records: many(100, server) }, []],
+    [wire.PingSchema, {}, ["from", "target"]],
+    [wire.PingSchema, { ...ping, from: "a/b" }, ["from"]],
+    [wire.PingSchema, { ...ping, target: "a\n" }, ["target"]],
+    [wire.PingSchema, { ...ping, news: many(1001, alive) }, ["news"]],
+    [wire.PingSchema, { ...ping, records: many(101, server) }, ["records"]],
+    [wire.PingSchema, { ...ping, news: [alive, { id: "b" }] }, ["news[1].state"]],
+    [wire.PingSchema, { ...ping, records: [{ ...server, publicKey: bytes(3) }] }, ["records[0].publicKey"]],
+    [wire.PingSchema, { ...ping, content: { digest: bytes(3) } }, ["content.digest"]],
+    [wire.PongSchema, { ...pong, news: [alive], records: [server], content: {} }, []],
+    [wire.PongSchema, {}, ["from"]],
+    [wire.PongSchema, { ...pong, news: many(1001, alive), records: many(101, server) }, ["news", "records"]],
+    [wire.PongSchema, { ...pong, news: [{ id: "", state: 9 }] }, ["news[0].id", "news[0].state"]],
+    [wire.PongSchema, { ...pong, records: [{ ...server, role: "" }] }, ["records[0].role"]],
+    [wire.PongSchema, { ...pong, content: { digest: bytes(9) } }, ["content.digest"]],
+
+    [wire.ServerListSchema, { servers: [server], liveness: many(1000, alive), content: { digest: bytes(8) } }, []],
+    [wire.ServerListSchema, { liveness: many(1001, alive) }, ["liveness"]],
+    [wire.ServerListSchema, { liveness: [{ id: "a" }] }, ["liveness[0].state"]],
+    [wire.ServerListSchema, { content: { digest: bytes(1) } }, ["content.digest"]],
+
+    [wire.TreeQuestionSchema, { from: "a", nodes: ["", "0", "0123456789ab"] }, []],
+    [wire.TreeQuestionSchema, { from: "a", nodes: many(4096, "") }, []],
+    [wire.TreeQuestionSchema, { from: "a", nodes: many(4097, "") }, ["nodes"]],
+    [wire.TreeQuestionSchema, { nodes: [] }, ["from"]],
+    ...["g", "A", "0123456789abc", " ", "0\n", "\u0660"].map((node): Case => [
+      wire.TreeQuestionSchema,
+      { from: "a", nodes: ["", node] },
+      ["nodes[1]"],
+    ]),
+    [wire.TreeAnswerSchema, { nodes: [{ count: 3n, children: bytes(128) }, { entries: bytes(14 * 4096) }] }, []],
+    [wire.TreeAnswerSchema, { nodes: many(4096, {}) }, []],
+    [wire.TreeAnswerSchema, { nodes: many(4097, {}) }, ["nodes"]],
+    ...[1, 127, 129, 256].map((n): Case => [
+      wire.TreeAnswerSchema,
+      { nodes: [{ children: bytes(n) }] },
+      ["nodes[0].children"],
+    ]),
+    ...[1, 13, 15, 14 * 4097].map((n): Case => [
+      wire.TreeAnswerSchema,
+      { nodes: [{}, { entries: bytes(n) }] },
+      ["nodes[1].entries"],
+    ]),
+    [wire.TreeAnswerSchema, { nodes: [{ count: 2n ** 53n }] }, ["nodes[0].count"]],
+
+    [wire.ManifestsQuestionSchema, { from: "a", keys: bytes(6 * 4096), limit: 1000, after: "x".repeat(9000) }, []],
+    [wire.ManifestsQuestionSchema, { from: "a", node: "" }, []],
+    [wire.ManifestsQuestionSchema, { from: "" }, ["from"]],
+    ...[1, 5, 7, 6 * 4097].map((n): Case => [wire.ManifestsQuestionSchema, { from: "a", keys: bytes(n) }, ["keys"]]),
+    [wire.ManifestsQuestionSchema, { from: "a", node: "xyz" }, ["node"]],
+    [wire.ManifestsQuestionSchema, { from: "a", limit: 1001 }, ["limit"]],
+    [wire.ManifestsQuestionSchema, { from: "a", after: "x".repeat(9001) }, ["after"]],
+    [wire.ManifestsQuestionSchema, { from: "a", after: "\u0000" }, ["after"]],
+    [wire.ManifestPageSchema, { manifests: many(1000, { path: "bad" }), next: "/x" }, []], // judged one by one
+    [wire.ManifestPageSchema, { manifests: many(1001, {}) }, ["manifests"]],
+    [wire.ManifestPageSchema, { next: "x".repeat(9001) }, ["next"]],
+
+    [wire.LacksQuestionSchema, { from: "a", after: "/x", limit: 1000 }, []],
+    [wire.LacksQuestionSchema, { from: "-", after: "\ud800", limit: 1001 }, ["from", "after", "limit"]],
+    [wire.LacksPageSchema, { lacks: many(1000, lack), next: "/a" }, []],
+    [wire.LacksPageSchema, { lacks: many(1001, lack) }, ["lacks"]],
+    [wire.LacksPageSchema, { lacks: [lack, { ...lack, path: "x", sha256: "" }] }, ["lacks[1].path", "lacks[1].sha256"]],
+    [wire.LacksPageSchema, { lacks: [{ ...lack, version: undefined, size: 2n ** 60n }] }, [
+      "lacks[0].version",
+      "lacks[0].size",
+    ]],
+    [wire.LacksPageSchema, { lacks: [{ ...lack, reason: "x".repeat(4097) }] }, ["lacks[0].reason"]],
+    [wire.LacksPageSchema, { next: "\n" }, ["next"]],
+    [wire.ChangeServerSchema, { draining: true }, []],
+  ];
+  for (const [schema, given, fields] of table) {
+    assertEquals(at(schema, given as never), fields, `${schema.name} ${JSON.stringify(given, bigints).slice(0, 300)}`);
+  }
+});
+
+Deno.test("a length of bytes is taken where the rule names it, and nowhere else", () => {
+  const server = { id: "a", url: "http://a:1", provider: "aws", region: "r", role: "origin", updated: version };
+  fc.assert(fc.property(fc.nat(300), (length) => {
+    const bytes = new Uint8Array(length);
+    const right = (schema: DescMessage, given: Record<string, unknown>) => at(schema, given as never).length === 0;
+    const table: [boolean, boolean][] = [
+      [right(wire.ServerSchema, { ...server, publicKey: bytes }), length === 0 || length === 32],
+      [right(wire.ServerSchema, { ...server, signature: bytes }), length === 0 || length === 64],
+      [right(wire.ContentSummarySchema, { digest: bytes }), length === 0 || length === 8],
+      [right(wire.TreeAnswerSchema, { nodes: [{ children: bytes }] }), length === 0 || length === 128],
+      [right(wire.TreeAnswerSchema, { nodes: [{ entries: bytes }] }), length % 14 === 0],
+      [right(wire.ManifestsQuestionSchema, { from: "a", keys: bytes }), length % 6 === 0],
+    ];
+    for (const [taken, wanted] of table) assertEquals(taken, wanted, `${length}`);
+  }));
+});
+
 Deno.test("both encodings refuse the same messages", () => {
   const bad = create(wire.SheetSchema, { ...sheet, tiers: [{ nanoPerUnit: -1n }] });
   for (const codec of [jsonCodec, protobufCodec]) {

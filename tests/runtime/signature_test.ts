@@ -8,10 +8,11 @@ import {
   REPLAY_WINDOW_MS,
   sha256,
   sign,
-  signatureBase,
   SignatureVerifier,
   signRequest,
 } from "../../runtime/signature.ts";
+import { signatureBase } from "../../runtime/http_signature.ts";
+import { Nonces } from "../../runtime/nonces.ts";
 
 const key = new TextEncoder().encode("a key between servers");
 const now = 1_700_000_000_000;
@@ -238,7 +239,7 @@ Deno.test("times outside the window are refused on both sides", () => {
 });
 
 Deno.test("a full table of nonces refuses rather than forgets, until they are out of the window", () => {
-  const verifier = new SignatureVerifier(key, { mostNonces: 3 });
+  const verifier = new SignatureVerifier(key, { nonces: new Nonces({ most: 3 }) });
   for (let i = 0; i < 3; i++) verifier.verify(signed({ nonce: `nonce-${i}-000` }), now);
   const error = assertThrows(() => verifier.verify(signed(), now), CdnError);
   assertEquals([error.status, error.retry], [503, true]);
@@ -248,7 +249,7 @@ Deno.test("a full table of nonces refuses rather than forgets, until they are ou
 });
 
 Deno.test("a stranger's wrong signatures do not fill the table", () => {
-  const verifier = new SignatureVerifier(key, { mostNonces: 1 });
+  const verifier = new SignatureVerifier(key, { nonces: new Nonces({ most: 1 }) });
   for (let i = 0; i < 5; i++) {
     const given = signed();
     given.headers.set("signature", `metacdn=:${btoa("x".repeat(32))}:`);
