@@ -342,7 +342,8 @@ export class Gossip {
       const word = wordFromWire(liveness);
       if (!word) continue;
       // After a partition lists have many dead who live: they are only suspected, so that they can speak up first.
-      const lives = whole && word.state === "dead" && this.#swim.get(word.id)?.state === "alive";
+      const known = this.#swim.get(word.id)?.state;
+      const lives = whole && word.state === "dead" && (known === "alive" || known === "suspect");
       const change = this.#swim.merge(lives ? { ...word, state: "suspect" } : word, this.#steady.read());
       if (!change) continue;
       // What a whole list tells of a server of which we knew nothing, others know.

@@ -3,7 +3,6 @@
  * what only it can reach (server-side request forgery, OWASP API7:2023). Names are judged as they are written: what they
  * resolve to is not known here.
  */
-import { normalAuthority, splitTarget } from "../../proto/mod.ts";
 
 /** Where clouds keep the credentials of the machine, beyond the link-local addresses. */
 const METADATA = new Set(["metadata.google.internal", "metadata", "instance-data", "100.100.100.200", "fd00:ec2::254"]);
@@ -20,7 +19,7 @@ export function urlFault(url: string, ownUrl: string): string | null {
   if (ownUrl === "") return null;
   const own = hostOf(ownUrl);
   if (isLoopback(host) && !(own !== null && isLoopback(own))) return "is this machine's own loopback";
-  if (authorityOf(url) === authorityOf(ownUrl)) return "is this server's own";
+  if (own !== null && placeOf(url) === placeOf(ownUrl)) return "is this server's own";
   return null;
 }
 
@@ -31,12 +30,9 @@ function hostOf(url: string): string | null {
   return embeddedV4(host) ?? host;
 }
 
-function authorityOf(url: string): string {
-  const { protocol, host } = new URL(url);
-  return normalAuthority({
-    scheme: protocol.slice(0, -1),
-    authority: splitTarget(`x://${host}`).authority.replace(/\.+(:\d+)?$/, "$1"),
-  });
+function placeOf(url: string): string {
+  const { protocol, port } = new URL(url);
+  return `${hostOf(url)} ${port || (protocol === "https:" ? "443" : "80")}`;
 }
 
 /** The IPv4 address within an IPv6 one: mapped, compatible, NAT64 (RFC 4291 §2.5.5, RFC 6052 §2.1), 6to4 (RFC 3056). */

@@ -110,7 +110,7 @@ export class Member {
     return this.#stop !== null;
   }
 
-  now = (): number => 1_700_000_000_000 + this.world.nowMs + this.skewMs;
+  now = (): number => Math.floor(1_700_000_000_000 + this.world.nowMs + this.skewMs);
 
   /** The process begins. */
   start(join: string[] = []): this {
