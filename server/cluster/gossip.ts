@@ -15,7 +15,7 @@ import { stampOf } from "./records.ts";
 import type { Refusal } from "./referee.ts";
 import { type Backoff, backoffMs } from "./settings.ts";
 import { SteadyClock } from "./steady_clock.ts";
-import { type Change, type State, Swim, wordFromWire, wordToWire } from "./swim.ts";
+import { type Change, type State, Swim, type Word, wordFromWire, wordToWire } from "./swim.ts";
 import { type SwimSettings, syncWaitMs } from "./swim_settings.ts";
 import { Telling } from "./telling.ts";
 import { type Schedule, Wake } from "./wake.ts";
@@ -43,6 +43,8 @@ export interface GossipOptions {
 
 /** Entries of a list, or pieces of news, in one message. */
 const MAX_ENTRIES = 1000;
+/** How many of the suspected a server looks after itself in one period, before it takes them for dead. */
+const LOOKS = 8;
 /** Whom a server that leaves tells so. */
 const FAREWELLS = 3;
 
@@ -70,14 +72,13 @@ export class Gossip {
     const before = Number(ledger.fact("incarnation") ?? 0);
     this.#swim = new Swim(members.self.id, (Number.isSafeInteger(before) ? before : 0) + 1, settings);
     ledger.saveFact("incarnation", String(this.#swim.self.incarnation));
-    this.#steady = new SteadyClock(now, settings.pingMs * 10);
+    this.#steady = new SteadyClock(now, settings.pingMs * 2);
     this.#telling = new Telling({ swim: this.#swim, members, settings });
     this.#cutOff = new CutOff({ swim: this.#swim, settings });
     this.#syncWake = new Wake(schedule);
     this.#prober = new Prober({
       ...options,
       swim: this.#swim,
-      steady: this.#steady,
       question: (to, target) =>
         create(wire.PingSchema, {
           from: members.self.id,
@@ -132,6 +133,7 @@ export class Gossip {
     const standing = this.#swim.get(id);
     if (!standing) return;
     this.#heardMs.set(id, this.#options.now());
+    this.#swim.heard(id, this.#steady.read());
     this.#endCut();
     // It lives, but only it can say so: it hears from our ping what is believed of it.
     if (standing.state !== "alive") this.#poke(id);
@@ -186,7 +188,12 @@ export class Gossip {
    */
   async exchange(url: string): Promise<wire.Server> {
     const { members, network, settings, signal } = this.#options;
-    const list = await network.ask(url, "servers", this.#list(), { timeoutMs: settings.exchangeTimeoutMs, signal });
+    const list = await network.ask(url, "servers", this.#list(), { timeoutMs: settings.exchangeTimeoutMs, signal })
+      .catch((error) => {
+        // It says what `#refuseTwin` does.
+        if (error instanceof CdnError && error.status === 409) members.warnOfTwin(url);
+        throw error;
+      });
     const [speaker] = list.servers;
     if (!speaker || speaker.removed) {
       throw new CdnError(`Cannot learn who is at ${url}: its list does not begin with itself`, { source: "peer" });
@@ -235,6 +242,7 @@ export class Gossip {
     while (!this.#isOver) {
       const nowMs = this.#steady.read();
       for (const change of this.#swim.expire(nowMs)) this.#changed(change);
+      for (const doubted of this.#swim.doubted(nowMs, LOOKS, random)) this.#run(this.#probe(doubted));
       this.#watchCut(nowMs);
       const id = this.#swim.next(random, (other) => this.#prober.isBusy(other));
       if (id !== null) this.#run(this.#probe(id));
@@ -341,15 +349,23 @@ export class Gossip {
     for (const liveness of news) {
       const word = wordFromWire(liveness);
       if (!word) continue;
-      // After a partition lists have many dead who live: they are only suspected, so that they can speak up first.
-      const known = this.#swim.get(word.id)?.state;
-      const lives = whole && word.state === "dead" && (known === "alive" || known === "suspect");
-      const change = this.#swim.merge(lives ? { ...word, state: "suspect" } : word, this.#steady.read());
+      const change = this.#swim.merge(this.#softened(word, whole), this.#steady.read());
       if (!change) continue;
       // What a whole list tells of a server of which we knew nothing, others know.
       this.#changed(change, { tell: !(whole && change.before === "unknown") });
       if (change.id === this.#swim.self.id) this.#poke(from);
     }
+  }
+
+  /**
+   * News of a death as no more than a suspicion, where we have seen otherwise, or where it stands in a whole list: after
+   * a partition these have many dead who live. So they can speak up first.
+   */
+  #softened(word: Word, whole: boolean): Word {
+    const known = this.#swim.get(word.id);
+    if (word.state !== "dead" || (known?.state !== "alive" && known?.state !== "suspect")) return word;
+    const sees = this.#swim.heardWithin(word.id, this.#steady.read());
+    return whole || sees ? { ...word, state: "suspect" } : word;
   }
 
   #changed({ id, state, incarnation, before }: Change, { tell = true } = {}): void {

@@ -55,6 +55,10 @@ export function supersedes(
 }
 
 interface Member extends Standing {
+  /** When it was last heard itself; -Infinity where never. */
+  heardMs: number;
+  /** True where we looked after it ourselves since it is suspected. */
+  looked: boolean;
   /** When it is tried again, where it is dead or left; how often it was. */
   retryMs: number;
   retries: number;
@@ -97,7 +101,15 @@ export class Swim {
     for (const id of gone) this.#members.delete(id);
     for (const id of ids) {
       if (id === this.#self.id || this.#members.has(id)) continue;
-      this.#members.set(id, { state: "unknown", incarnation: 0, sinceMs: nowMs, retryMs: 0, retries: 0 });
+      this.#members.set(id, {
+        state: "unknown",
+        incarnation: 0,
+        sinceMs: nowMs,
+        heardMs: -Infinity,
+        looked: false,
+        retryMs: 0,
+        retries: 0,
+      });
       this.#round.splice(Math.floor(random() * (this.#round.length + 1)), 0, id);
     }
     return gone;
@@ -134,11 +146,37 @@ export class Swim {
     return this.#set({ id, state: "suspect", incarnation: member.incarnation }, member, nowMs);
   }
 
-  /** Whose suspicion was not refuted in time: they are dead now. */
+  /** It spoke to us itself, whatever it said. */
+  heard(id: string, nowMs: number): void {
+    const member = this.#members.get(id);
+    if (member) member.heardMs = nowMs;
+  }
+
+  /** True where it spoke to us within the time of a suspicion: then it cannot have died before. */
+  heardWithin(id: string, nowMs: number): boolean {
+    return nowMs - (this.#members.get(id)?.heardMs ?? -Infinity) < suspicionMs(this.size, this.#settings);
+  }
+
+  /**
+   * Up to `most` of the suspected whose time is half over, each once: whoever takes them for dead looks first, and they
+   * hear from this what is said of them.
+   */
+  doubted(nowMs: number, most: number, random: () => number): string[] {
+    const half = suspicionMs(this.size, this.#settings) / 2;
+    const due = [...this.#members].filter(([, { state, sinceMs, looked }]) =>
+      state === "suspect" && !looked && nowMs - sinceMs >= half
+    );
+    return draw(due, most, random).map(([id, member]) => {
+      member.looked = true;
+      return id;
+    });
+  }
+
+  /** Whose suspicion was not refuted in time, and who was not heard meanwhile: they are dead now. */
   expire(nowMs: number): Change[] {
     const least = suspicionMs(this.size, this.#settings);
     return [...this.#members].flatMap(([id, member]) =>
-      member.state === "suspect" && nowMs - member.sinceMs >= least
+      member.state === "suspect" && nowMs - Math.max(member.sinceMs, member.heardMs) >= least
         ? [this.#set({ id, state: "dead", incarnation: member.incarnation }, member, nowMs)]
         : []
     );
@@ -210,7 +248,7 @@ export class Swim {
     const before = member.state;
     Object.assign(member, { state, incarnation });
     if (before === state && state !== "suspect") return { id, state, incarnation, before };
-    member.sinceMs = nowMs;
+    [member.sinceMs, member.looked] = [nowMs, false];
     if (RANK[state] >= RANK.dead && RANK[before] < RANK.dead) {
       [member.retries, member.retryMs] = [0, nowMs + this.#settings.deadRetryMs];
     }
