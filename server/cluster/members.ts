@@ -228,10 +228,8 @@ export class Members {
   }
 
   /** Null where it was taken. */
-  #take(given: wire.Server, from: string): Refusal | "old" | null {
+  #take(record: wire.Server, from: string): Refusal | "old" | null {
     const { clock, now } = this.#options;
-    const record = clone(wire.ServerSchema, given);
-    delete record.health;
     const fault = recordFault(record);
     if (fault) return { record, reason: fault, fault: true };
     const stamp = stampOf(record);
@@ -247,13 +245,15 @@ export class Members {
     const refusal = this.#referee.judge(record, this.#self);
     if (refusal) return refusal;
     clock.observe(stamp, now());
-    this.#keep(record, from);
+    const kept = clone(wire.ServerSchema, record);
+    delete kept.health;
+    this.#keep(kept, from);
     return null;
   }
 
   /** Our own words about ourselves are never taken from elsewhere: where they are newer, ours become newer still. */
   #meetTwin(record: wire.Server, from: string): Refusal | "old" {
-    const { keys, now } = this.#options;
+    const { keys, clock, now } = this.#options;
     if (!equalBytes(record.publicKey, keys.publicKey)) {
       this.warnOfTwin(from);
       return { record, reason: "is of another server with this one's id", fault: false };
@@ -262,6 +262,9 @@ export class Members {
     this.warnOfTwin(from);
     const refusal = this.#referee.ownFault(record);
     if (refusal) return refusal;
+    if (!clock.observe(stampOf(record), now())) {
+      return { record, reason: "is from a clock that is too far ahead", fault: false };
+    }
     if (now() - this.#restampedMs < RESTAMP_MS || this.#self.url === "") return "old";
     this.#restampedMs = now();
     this.announce(this.#self.url);

@@ -41,6 +41,7 @@ export function recordFault(record: wire.Server): string | null {
 /** All records. */
 export class Records {
   readonly #halves: Record<Kind, Map<string, wire.Server>> = { own: new Map(), admin: new Map() };
+  readonly #ids = new Set<string>();
   /** What is made of both halves, until one changes. */
   readonly #views = new Map<string, wire.Server>();
 
@@ -48,8 +49,7 @@ export class Records {
   isNews(record: wire.Server): boolean {
     const known = this.#halves[kindOf(record)].get(record.id);
     if (known) return compareVersions(stampOf(known), stampOf(record)) < 0;
-    const ids = this.ids();
-    return ids.has(record.id) || ids.size < MAX_SERVERS;
+    return this.#ids.has(record.id) || this.#ids.size < MAX_SERVERS;
   }
 
   /** Takes a record where it is news. */
@@ -57,6 +57,7 @@ export class Records {
     if (!this.isNews(record)) return false;
     this.#halves[kindOf(record)].set(record.id, record);
     this.#views.delete(record.id);
+    this.#ids.add(record.id);
     return true;
   }
 
@@ -79,8 +80,8 @@ export class Records {
   }
 
   /** Every id ever heard of. */
-  ids(): Set<string> {
-    return new Set([...this.#halves.own.keys(), ...this.#halves.admin.keys()]);
+  ids(): ReadonlySet<string> {
+    return this.#ids;
   }
 
   /** Every record, as it was signed. */
