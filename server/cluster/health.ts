@@ -1,49 +1,38 @@
-/** What we know of how the other servers fare: heard of when, reachable or not, and why not. */
+/** What we know of how the other servers fare: what they tell of themselves, what they refuse, what they were caught at. */
 import { create } from "@bufbuild/protobuf";
 import { wire } from "../../proto/mod.ts";
+import type { Known } from "./swim.ts";
 
 interface Signs {
-  heardMs: number;
-  /** Null until the first try. */
-  reachable: boolean | null;
-  /** Why it could not be reached; why it does not take our offers; what it sent that was wrong. */
-  error: string;
+  /** Why it does not take our offers; what it sent that was wrong. */
   refusal: string;
   fault: { sha256: string; reason: string; atMs: number } | null;
+  /** What it was caught at, the latest first. */
+  marks: { reason: string; atMs: number; count: number }[];
+  /** What it last told of what it holds. */
+  content: wire.ContentSummary | null;
+}
+
+/** What gossip knows of a server (`Gossip.state`). */
+export interface Life {
+  state: Known | "self";
+  incarnation: number;
+  /** Of the wall clock; 0 where it was never heard. */
+  heardMs: number;
+  /** Why it did not answer us the last time; "" where it did. */
+  error: string;
 }
 
 /** How long a wrong body is held against a server that did not send the right one since. */
 const FAULT_MS = 3_600_000;
+/** Marks of one server that are kept. */
+const MAX_MARKS = 10;
 
-/** One record a server that was ever talked to. */
+/** One record a server. */
 export class Health {
   readonly #signs = new Map<string, Signs>();
 
   constructor(readonly now: () => number) {}
-
-  /** It called us. */
-  heard(id: string): void {
-    this.#of(id).heardMs = this.now();
-  }
-
-  /** It answered us. True where it was not reachable before. */
-  reached(id: string): boolean {
-    const signs = this.#of(id);
-    const news = signs.reachable !== true;
-    signs.heardMs = this.now();
-    signs.reachable = true;
-    signs.error = "";
-    return news;
-  }
-
-  /** It did not answer. True where that is news. */
-  missed(id: string, error: string): boolean {
-    const signs = this.#of(id);
-    const news = signs.reachable !== false;
-    signs.reachable = false;
-    signs.error = error;
-    return news;
-  }
 
   /** It answers, but does not take what we offer; "" once it does. */
   refused(id: string, reason: string): void {
@@ -61,30 +50,60 @@ export class Health {
     if (signs.fault?.sha256 === sha256) signs.fault = null;
   }
 
-  /** True where our last try to reach it failed. */
-  isMissing(id: string): boolean {
-    return this.#signs.get(id)?.reachable === false;
+  /** It was caught at something that does not happen by itself. The same again is counted. */
+  mark(id: string, reason: string): void {
+    const { marks } = this.#of(id);
+    const text = reason.slice(0, 300);
+    const at = marks.findIndex((mark) => mark.reason === text);
+    const count = at < 0 ? 0 : marks.splice(at, 1)[0]!.count;
+    marks.unshift({ reason: text, atMs: this.now(), count: count + 1 });
+    marks.length = Math.min(marks.length, MAX_MARKS);
+  }
+
+  /** What it holds and lacks, by its own words. */
+  told(id: string, content: wire.ContentSummary): void {
+    this.#of(id).content = content;
+  }
+
+  /** What it last told of that; null where it did not yet. */
+  content(id: string): wire.ContentSummary | null {
+    return this.#signs.get(id)?.content ?? null;
   }
 
   forget(id: string): void {
     this.#signs.delete(id);
   }
 
-  /** As a message; `lag` is in objects. */
-  report(id: string, lag: number): wire.ServerHealth {
+  /**
+   * As a message.
+   * @param life as gossip has it
+   * @param measured `lag`: objects that it has not confirmed to us; the round trip and rate of the link to it
+   */
+  report(
+    id: string,
+    life: Life,
+    { lag = 0, rttMs = 0, bytesPerSecond = 0 }: { lag?: number; rttMs?: number; bytesPerSecond?: number } = {},
+  ): wire.ServerHealth {
     const signs = this.#signs.get(id);
     const fault = signs?.fault && this.now() - signs.fault.atMs < FAULT_MS ? signs.fault.reason : "";
+    const wanted = signs?.content?.wantedObjects ?? 0n;
     return create(wire.ServerHealthSchema, {
-      state: signs?.reachable === true ? "reachable" : signs?.reachable === false ? "unreachable" : "unknown",
-      lastHeardMs: BigInt(signs?.heardMs ?? 0),
-      lagObjects: BigInt(lag),
-      error: [signs?.error, signs?.refusal, fault].filter(Boolean).join("; ").slice(0, 1000),
+      state: life.state,
+      incarnation: BigInt(life.incarnation),
+      lastHeardMs: BigInt(life.heardMs),
+      lagObjects: wanted > BigInt(lag) ? wanted : BigInt(lag),
+      lagBytes: signs?.content?.wantedBytes ?? 0n,
+      error: [life.error, signs?.refusal, fault].filter(Boolean).join("; ").slice(0, 1000),
+      marks: (signs?.marks ?? []).map(({ reason, atMs, count }) => ({ reason, atMs: BigInt(atMs), count })),
+      ...(signs?.content ? { content: signs.content } : {}),
+      rttMs,
+      bytesPerSecond,
     });
   }
 
   #of(id: string): Signs {
     let signs = this.#signs.get(id);
-    if (!signs) this.#signs.set(id, signs = { heardMs: 0, reachable: null, error: "", refusal: "", fault: null });
+    if (!signs) this.#signs.set(id, signs = { refusal: "", fault: null, marks: [], content: null });
     return signs;
   }
 }

@@ -1,12 +1,15 @@
 /** The list of servers, persisted: what we say of ourselves, and what we know of the others. */
-import { clone, create } from "@bufbuild/protobuf";
+import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { compareVersions, type Version, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import type { HybridClock } from "../clock.ts";
-import type { Ledger } from "./ledger.ts";
-import { kindOf, Records, stampOf } from "./records.ts";
+import { type HybridClock, MAX_AHEAD_MS } from "../clock.ts";
+import { Pins } from "./pins.ts";
+import type { Keys, Ledger } from "./ports.ts";
+import { recordBytes } from "./record_bytes.ts";
+import { kindOf, recordFault, Records, stampOf } from "./records.ts";
+import { equalBytes, Referee, type Refusal, type VerifyCertificate } from "./referee.ts";
 
-/** What a server says of itself, but where it is. */
+/** What a server says of itself, but where it is and what its key is. */
 export interface Self {
   id: string;
   provider: string;
@@ -16,33 +19,69 @@ export interface Self {
   software: string;
 }
 
+/** What the list needs. */
+export interface MembersOptions {
+  self: Self;
+  ledger: Ledger;
+  clock: HybridClock;
+  now: () => number;
+  log: Logger;
+  keys: Keys;
+  /** With TLS: then only a certificate binds a key to an id. */
+  verifyCertificate?: VerifyCertificate;
+}
+
 /** How often we may write our own record anew because somebody else writes under our id. */
 const RESTAMP_MS = 30_000;
+/** Passes through a list: what stands later may make an earlier record right (a key, an admin who lets a server in). */
+const PASSES = 3;
+/** Servers whose key is known and which are not on the list, in one run. */
+const MAX_STRANGERS = 1000;
 
 /** Keeps the list. Its listeners are told after every change. */
 export class Members {
-  readonly #options: { self: Self; ledger: Ledger; clock: HybridClock; now: () => number; log: Logger };
+  readonly #options: MembersOptions;
   readonly #records = new Records();
+  readonly #pins: Pins;
+  readonly #referee: Referee;
+  readonly #strangers = new Set<string>();
   readonly #warned = new Set<string>();
   #self: wire.Server;
   #restampedMs = -Infinity;
   /** The list changed. */
   onChange: () => void = () => {};
-  /** The admins said something new of this server: it begins from nothing. */
+  /** The admins said something new of whether this server is on the list: it begins from nothing. */
   onAdmin: (id: string) => void = () => {};
+  /** The server `id` told us something that is forged, or unsafe. */
+  onMark: (id: string, reason: string) => void = () => {};
 
-  constructor(options: { self: Self; ledger: Ledger; clock: HybridClock; now: () => number; log: Logger }) {
+  constructor(options: MembersOptions) {
     this.#options = options;
-    this.#self = create(wire.ServerSchema, { ...options.self, url: "" });
-    for (const record of options.ledger.records()) this.#records.merge(record);
+    const { self, keys, ledger, clock, now } = options;
+    this.#pins = new Pins(ledger);
+    this.#referee = new Referee(options, this.#pins);
+    this.#pins.pin(self.id, keys.publicKey);
+    this.#self = create(wire.ServerSchema, { ...self, url: "" });
+    const records = ledger.records();
+    for (const record of records) clock.observe(stampOf(record), now());
+    for (const record of records) {
+      if (recordFault(record) === null) this.#records.merge(record);
+      // From before records were signed: what a server says of itself comes anew, what admins said is ours to keep.
+      else if (record.removed) this.#keep(this.#adminRecord(record, { removed: true, draining: false }), self.id);
+    }
   }
 
-  /** Writes our own record for this run; newer than those of earlier runs. */
+  /** Writes our own record for this run, or with a new certificate; newer than those before. */
   announce(url: string): void {
-    const { self, ledger } = this.#options;
+    const { self, ledger, keys } = this.#options;
     const before = this.#records.get(self.id, "own");
-    const updated = this.#stamp(before ? stampOf(before) : undefined);
-    this.#self = create(wire.ServerSchema, { ...self, url, updated });
+    this.#self = this.#sign({
+      ...self,
+      url,
+      publicKey: keys.publicKey,
+      certificate: keys.certificate,
+      updated: this.#stamp(before ? stampOf(before) : undefined),
+    });
     this.#records.merge(this.#self);
     ledger.saveRecord(this.#self);
   }
@@ -63,36 +102,120 @@ export class Members {
     return this.#records.view(id)?.removed ?? false;
   }
 
+  /** True where the admins want it to take nothing new; we may be the one. */
+  isDraining(id: string): boolean {
+    return this.#records.view(id)?.draining ?? false;
+  }
+
   /** The others that are on the list, by id. */
   others(): wire.Server[] {
     return [...this.#records.ids()].sort().flatMap((id) => this.get(id) ?? []);
   }
 
-  /** What we tell others: our own record first, so that they know who speaks; then every record. */
+  /** Every record as it was signed: our own first, so that others know who speaks. */
+  records(): wire.Server[] {
+    return [this.#self, ...this.#records.all().filter((record) => record !== this.#self)];
+  }
+
+  /** What we tell others. */
   list(): wire.ServerList {
-    const rest = this.#records.all().filter((record) => record !== this.#self);
-    return create(wire.ServerListSchema, { servers: [this.#self, ...rest] });
+    return create(wire.ServerListSchema, { servers: this.records() });
   }
 
-  /** Takes what is news in another server's list. */
-  learn(servers: readonly wire.Server[], from: string): void {
+  /** The key that counts for a server, also for one that is removed or gone; null where none was ever heard. */
+  keyOf(id: string): Uint8Array<ArrayBuffer> | null {
+    return this.#pins.current(id);
+  }
+
+  /** All keys that a server ever had, the one that counts first: what it wrote long ago is signed with an older one. */
+  keysOf(id: string): Uint8Array<ArrayBuffer>[] {
+    return this.#pins.all(id);
+  }
+
+  /**
+   * Pins the key of a server whose record may not have come yet. The caller has seen that it holds the key.
+   * @returns true where this key counts for this id
+   */
+  introduce(id: string, publicKey: Uint8Array, certificate: Uint8Array): boolean {
+    const { keys, verifyCertificate, now } = this.#options;
+    if (publicKey.length !== 32) return false;
+    if (id === this.#self.id) return equalBytes(publicKey, keys.publicKey);
+    if (this.#pins.matches(id, publicKey)) return true;
+    if (!this.#records.view(id)) {
+      if (this.#strangers.size >= MAX_STRANGERS) return false;
+      this.#strangers.add(id);
+    }
+    if (verifyCertificate) {
+      const bound = this.#referee.boundBy(certificate, [now()]);
+      if (bound?.id !== id || !equalBytes(bound.publicKey, publicKey)) return false;
+      const sinceMs = bound.notBeforeMs ?? 0;
+      if (sinceMs < this.#pins.sinceMs(id)) return false;
+      this.#pins.pin(id, publicKey, sinceMs);
+      return true;
+    }
+    if (this.#pins.current(id)) return false;
+    this.#pins.pin(id, publicKey);
+    return true;
+  }
+
+  /**
+   * Takes what is news in another server's list.
+   * @param from who told us: it is marked for what is forged
+   * @returns what was not taken, and why
+   */
+  learn(servers: readonly wire.Server[], from: string): Refusal[] {
     let changed = false;
-    for (const server of servers) changed = this.#take(server, from) || changed;
+    let refused: Refusal[] = [];
+    let left = servers;
+    for (let pass = 0; pass < PASSES; pass++) {
+      refused = [];
+      let taken = false;
+      for (const server of left) {
+        const refusal = this.#take(server, from);
+        if (refusal === null) taken = true;
+        else if (refusal !== "old") refused.push(refusal);
+      }
+      changed ||= taken;
+      if (!taken || refused.length === 0) break;
+      left = refused.map(({ record }) => record);
+    }
+    for (const { record, reason, fault } of refused) {
+      this.#warnOnce(`${record.id} ${reason}`, "passed over a server's record", { id: record.id, from, reason });
+      if (fault) this.onMark(from, `the record of ${record.id} ${reason}`);
+    }
     if (changed) this.onChange();
+    return refused;
   }
 
-  /** Puts on the list the server that gave this record of itself, whatever the admins said before. */
-  add(record: wire.Server, from: string): void {
+  /**
+   * Puts on the list the server that gave this record of itself, whatever the admins said before; it may have a new key.
+   * @returns why not, or null
+   */
+  add(record: wire.Server, from: string): string | null {
+    const fault = recordFault(record) ?? this.#referee.ownFault(record)?.reason;
+    if (fault) return fault;
     const admin = this.#records.get(record.id, "admin");
-    const letIn = admin?.removed ? [this.#adminRecord(record, false)] : [];
-    this.learn([record, ...letIn], from);
+    const letIn = admin?.removed ? [this.#adminRecord(record, { removed: false, draining: admin.draining })] : [];
+    const [refusal] = this.learn([...letIn, record], from);
+    return refusal?.reason ?? null;
   }
 
   /** False where it is ourselves, or not on the list. */
   remove(id: string): boolean {
     const record = this.get(id);
     if (!record) return false;
-    this.learn([this.#adminRecord(record, true)], "an admin");
+    this.#keep(this.#adminRecord(record, { removed: true, draining: record.draining }), "an admin");
+    this.onChange();
+    return true;
+  }
+
+  /** Says whether a server, which may be ourselves, takes anything new. False where it is not on the list. */
+  drain(id: string, draining: boolean): boolean {
+    const record = id === this.#self.id ? this.#self : this.get(id);
+    if (!record) return false;
+    if (this.isDraining(id) === draining) return true;
+    this.#keep(this.#adminRecord(record, { removed: false, draining }), "an admin");
+    this.onChange();
     return true;
   }
 
@@ -104,45 +227,85 @@ export class Members {
     });
   }
 
-  #take(given: wire.Server, from: string): boolean {
-    const { clock, now, ledger } = this.#options;
-    const record = clone(wire.ServerSchema, given);
-    delete record.health;
+  /** Null where it was taken. */
+  #take(record: wire.Server, from: string): Refusal | "old" | null {
+    const { clock, now } = this.#options;
+    const fault = recordFault(record);
+    if (fault) return { record, reason: fault, fault: true };
     const stamp = stampOf(record);
-    if (!clock.observe(stamp, now())) {
-      this.#warnOnce(`ahead ${record.id}`, "passed over a server's record: its clock is too far ahead", {
-        id: record.id,
-        from,
-      });
-      return false;
-    }
     const kind = kindOf(record);
-    if (record.id === this.#self.id && kind === "own") return this.#meetTwin(stamp, from);
-    if (!this.#records.merge(record)) return false;
-    ledger.saveRecord(record);
-    if (kind === "admin") {
-      const what = record.removed ? "a server was taken off the list" : "a server was let in again";
-      this.#options.log.info(what, { id: record.id, from });
-      if (record.id !== this.#self.id) this.onAdmin(record.id);
+    if (record.id === this.#self.id && kind === "own") return this.#meetTwin(record, from);
+    if (!this.#records.isNews(record)) {
+      if (this.#records.view(record.id)) return "old";
+      return { record, reason: "has no room: the list is full", fault: false };
     }
-    return true;
+    if (stamp.wallMs > now() + MAX_AHEAD_MS) {
+      return { record, reason: "is from a clock that is too far ahead", fault: false };
+    }
+    const refusal = this.#referee.judge(record, this.#self);
+    if (refusal) return refusal;
+    clock.observe(stamp, now());
+    const kept = clone(wire.ServerSchema, record);
+    delete kept.health;
+    this.#keep(kept, from);
+    return null;
   }
 
   /** Our own words about ourselves are never taken from elsewhere: where they are newer, ours become newer still. */
-  #meetTwin(stamp: Version, from: string): boolean {
-    if (compareVersions(stamp, stampOf(this.#self)) <= 0) return false;
+  #meetTwin(record: wire.Server, from: string): Refusal | "old" {
+    const { keys, clock, now } = this.#options;
+    if (!equalBytes(record.publicKey, keys.publicKey)) {
+      this.warnOfTwin(from);
+      return { record, reason: "is of another server with this one's id", fault: false };
+    }
+    if (compareVersions(stampOf(record), stampOf(this.#self)) <= 0) return "old";
     this.warnOfTwin(from);
-    const nowMs = this.#options.now();
-    if (nowMs - this.#restampedMs < RESTAMP_MS || this.#self.url === "") return false;
-    this.#restampedMs = nowMs;
+    const refusal = this.#referee.ownFault(record);
+    if (refusal) return refusal;
+    if (!clock.observe(stampOf(record), now())) {
+      return { record, reason: "is from a clock that is too far ahead", fault: false };
+    }
+    if (now() - this.#restampedMs < RESTAMP_MS || this.#self.url === "") return "old";
+    this.#restampedMs = now();
     this.announce(this.#self.url);
-    return true;
+    return "old";
   }
 
-  #adminRecord(record: wire.Server, removed: boolean): wire.Server {
+  /** Takes a record that was found right. */
+  #keep(record: wire.Server, from: string): void {
+    const { ledger, log } = this.#options;
+    const before = this.#records.get(record.id, "admin");
+    if (!this.#records.merge(record)) return;
+    ledger.saveRecord(record);
+    this.#strangers.delete(record.id);
+    if (kindOf(record) === "own") return this.#pins.pin(record.id, record.publicKey, this.#referee.sinceMs(record));
+    const wasRemoved = before?.removed ?? false;
+    // Where its removal was never heard here, an admin's first word that asks for nothing is that it is let in.
+    if (!record.removed && (wasRemoved || (!before && !record.draining)) && record.id !== this.#self.id) {
+      this.#pins.unpin(record.id);
+    }
+    const what = record.removed
+      ? "a server was taken off the list"
+      : wasRemoved
+      ? "a server was let in again"
+      : record.draining
+      ? "a server is to take nothing new"
+      : "a server may take what is new";
+    log.info(what, { id: record.id, from });
+    if (record.id !== this.#self.id && (record.removed || wasRemoved)) this.onAdmin(record.id);
+  }
+
+  #adminRecord(record: wire.Server, word: { removed: boolean; draining: boolean }): wire.Server {
     const admin = this.#records.get(record.id, "admin");
     const after = [record, ...(admin ? [admin] : [])].map(stampOf).sort(compareVersions).at(-1);
-    return create(wire.ServerSchema, { ...record, removed, updated: this.#stamp(after) });
+    const { id, url, provider, region, role, labels, software } = record;
+    return this.#sign({ id, url, provider, region, role, labels, software, ...word, updated: this.#stamp(after) });
+  }
+
+  #sign(fields: MessageInitShape<typeof wire.ServerSchema>): wire.Server {
+    const record = create(wire.ServerSchema, fields);
+    record.signature = this.#options.keys.sign(recordBytes(record));
+    return record;
   }
 
   #stamp(after?: Version) {

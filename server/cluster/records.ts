@@ -2,14 +2,16 @@
  * The list of servers as data: pure, and the same everywhere once everybody has heard everything.
  *
  * Of each server there are up to two records, each replaced by a newer one only:
- * - its own: what it says of itself (`updated.server` is its id);
- * - the admins': that it was removed, or let in again (`updated.server` is the server that was told so).
+ * - its own: what it says of itself. It carries the server's public key, and is signed with it;
+ * - the admins': that it was removed, or let in again, that it is draining, or not. It carries no key, and is signed by
+ *   the server that was told so (`updated.server`), which may be the one that it is about.
  *
- * A server counts as removed where the admins' last word says so, whatever it says of itself: so a
+ * A server counts as removed, or as draining, where the admins' last word says so, whatever it says of itself: so a
  * removed server does not come back by starting again. Each half takes the newest, hence the order in
  * which records are heard does not matter, and an old removal does not undo a later return.
  */
-import { compareVersions, type Version, type wire } from "../../proto/mod.ts";
+import { clone } from "@bufbuild/protobuf";
+import { compareVersions, type Version, wire } from "../../proto/mod.ts";
 
 /** Who wrote a record. */
 export type Kind = "own" | "admin";
@@ -17,9 +19,9 @@ export type Kind = "own" | "admin";
 /** The most servers that are listed; both records of each fit into one list (1000). */
 export const MAX_SERVERS = 450;
 
-/** Who wrote this record. */
+/** Who wrote this record: only what a server says of itself carries a key. */
 export function kindOf(record: wire.Server): Kind {
-  return !record.removed && record.updated?.server === record.id ? "own" : "admin";
+  return record.publicKey.length > 0 ? "own" : "admin";
 }
 
 /** A record's stamp as the program has it. */
@@ -27,17 +29,35 @@ export function stampOf({ updated }: wire.Server): Version {
   return { wallMs: Number(updated?.wallMs ?? 0n), counter: updated?.counter ?? 0, server: updated?.server ?? "" };
 }
 
+/** What is wrong with a record by itself; null where nothing is. */
+export function recordFault(record: wire.Server): string | null {
+  if (record.signature.length !== 64) return "is not signed";
+  if (kindOf(record) === "admin") return record.certificate.length > 0 ? "has a certificate, but no key" : null;
+  if (record.publicKey.length !== 32) return "has a malformed key";
+  if (record.updated?.server !== record.id) return "speaks for another server";
+  return record.removed || record.draining ? "says of itself what only admins say" : null;
+}
+
 /** All records. */
 export class Records {
   readonly #halves: Record<Kind, Map<string, wire.Server>> = { own: new Map(), admin: new Map() };
+  readonly #ids = new Set<string>();
+  /** What is made of both halves, until one changes. */
+  readonly #views = new Map<string, wire.Server>();
+
+  /** True where this record would be taken. */
+  isNews(record: wire.Server): boolean {
+    const known = this.#halves[kindOf(record)].get(record.id);
+    if (known) return compareVersions(stampOf(known), stampOf(record)) < 0;
+    return this.#ids.has(record.id) || this.#ids.size < MAX_SERVERS;
+  }
 
   /** Takes a record where it is news. */
   merge(record: wire.Server): boolean {
-    const half = this.#halves[kindOf(record)];
-    const known = half.get(record.id);
-    if (known && compareVersions(stampOf(known), stampOf(record)) >= 0) return false;
-    if (!known && !this.ids().has(record.id) && this.ids().size >= MAX_SERVERS) return false;
-    half.set(record.id, record);
+    if (!this.isNews(record)) return false;
+    this.#halves[kindOf(record)].set(record.id, record);
+    this.#views.delete(record.id);
+    this.#ids.add(record.id);
     return true;
   }
 
@@ -46,18 +66,25 @@ export class Records {
     return this.#halves[kind].get(id) ?? null;
   }
 
-  /** What counts: its own words, else the admins'; marked as removed where it is. Null where never heard of. */
+  /** What counts: its own words, else the admins'; marked as removed, or draining, where it is. Null where never heard of. */
   view(id: string): wire.Server | null {
-    const admin = this.get(id, "admin");
-    return admin?.removed ? admin : this.get(id, "own") ?? admin;
+    const seen = this.#views.get(id);
+    if (seen) return seen;
+    const [own, admin] = [this.get(id, "own"), this.get(id, "admin")];
+    const base = admin?.removed ? admin : own ?? admin;
+    if (!base) return null;
+    const view = clone(wire.ServerSchema, base);
+    view.draining = admin?.draining ?? false;
+    this.#views.set(id, view);
+    return view;
   }
 
   /** Every id ever heard of. */
-  ids(): Set<string> {
-    return new Set([...this.#halves.own.keys(), ...this.#halves.admin.keys()]);
+  ids(): ReadonlySet<string> {
+    return this.#ids;
   }
 
-  /** Every record. */
+  /** Every record, as it was signed. */
   all(): wire.Server[] {
     return [...this.#halves.own.values(), ...this.#halves.admin.values()];
   }
