@@ -30,16 +30,19 @@ export interface Manifest extends Metadata {
   sha256: string;
   /** In bytes. */
   size: number;
+  /** By `version.server`: 64 bytes as base64. */
+  signature?: string;
 }
 
 /** To the wire's shape. */
 export function manifestToWire(manifest: Manifest): WireManifest {
-  const { version, ...rest } = manifest;
+  const { version, signature, ...rest } = manifest;
   return create(ManifestSchema, {
     ...rest,
     size: BigInt(manifest.size),
     modifiedMs: BigInt(manifest.modifiedMs),
     version: { wallMs: BigInt(version.wallMs), counter: version.counter, server: version.server },
+    signature: signature ? Uint8Array.fromBase64(signature) : new Uint8Array(),
   });
 }
 
@@ -56,6 +59,7 @@ export function manifestFromWire(wire: WireManifest): Manifest {
     name: wire.name,
     modifiedMs: Number(wire.modifiedMs),
     meta: { ...wire.meta },
+    ...(wire.signature.length > 0 ? { signature: wire.signature.toBase64() } : {}),
   };
 }
 

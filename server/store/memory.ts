@@ -1,6 +1,7 @@
 /** A store in memory: for tests, and for a server that need not outlive its process. */
 import { createHash } from "node:crypto";
 import { compareVersions, type Manifest } from "../../proto/mod.ts";
+import { pathKey } from "./path_key.ts";
 import { comparePaths } from "./path_order.ts";
 import { noRoom } from "./room.ts";
 import type { BodySource, Entry, Listing, ListQuery, StagedBody, Store } from "./store.ts";
@@ -16,6 +17,8 @@ export interface MemoryStoreOptions {
   capacity?: number;
 }
 
+type Keyed = Entry & { key: number };
+
 interface Body {
   bytes: Uint8Array<ArrayBuffer>;
   /** Manifests that name it. */
@@ -28,7 +31,7 @@ interface Body {
 export function memoryStore(
   { now = Date.now, graceMs = 600_000, capacity = Infinity }: MemoryStoreOptions = {},
 ): Store {
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, Keyed>();
   const bodies = new Map<string, Body>();
   let lastChange = 0;
   let held = 0;
@@ -95,7 +98,8 @@ export function memoryStore(
         if (order <= 0) return order === 0;
         if (!manifest.deleted) requireBody(manifest, bodies.get(manifest.sha256)?.bytes.length ?? null);
         rename(manifest.path, manifest);
-        entries.set(manifest.path, { manifest: copy(manifest), change: ++lastChange });
+        const key = entries.get(manifest.path)?.key ?? pathKey(manifest.path);
+        entries.set(manifest.path, { manifest: copy(manifest), change: ++lastChange, key });
         return true;
       });
     },
@@ -115,9 +119,22 @@ export function memoryStore(
       return attempt(() => {
         const found = [...entries.values()].filter(matcher(query)).sort(sorter(query));
         const page = found.slice(0, query.limit);
-        return { entries: page.map((entry) => copy(entry)), more: found.length > page.length };
+        const shown = page.map(({ manifest, change }) => copy({ manifest, change }));
+        return { entries: shown, more: found.length > page.length };
       });
     },
+
+    forget(path, version) {
+      return attempt(() => {
+        const old = entries.get(path)?.manifest;
+        if (!old || compareVersions(old.version, version) !== 0) return false;
+        const body = bodies.get(old.sha256);
+        if (body && --body.names === 0) body.sinceMs = now();
+        return entries.delete(path);
+      });
+    },
+
+    onLost: () => {},
 
     [Symbol.asyncDispose]() {
       entries.clear();
@@ -127,17 +144,23 @@ export function memoryStore(
   };
 }
 
-function matcher(query: ListQuery): (entry: Entry) => boolean {
+function matcher(query: ListQuery): (entry: Keyed) => boolean {
   if (query.by === "change") return ({ change }) => change > query.after;
+  if (query.by === "body") return ({ manifest }) => !manifest.deleted && manifest.sha256 === query.sha256;
+  if (query.by === "key") {
+    const { from, to, after = { key: -1, path: "" } } = query;
+    return ({ key, manifest: { path } }) =>
+      key >= from && key < to && (key - after.key || comparePaths(path, after.path)) > 0;
+  }
   const { prefix = "", after, tombstones = false } = query;
   return ({ manifest: { path, deleted } }) =>
     path.startsWith(prefix) && (tombstones || !deleted) && (after === undefined || comparePaths(path, after) > 0);
 }
 
-function sorter(query: ListQuery): (a: Entry, b: Entry) => number {
-  return query.by === "change"
-    ? (a, b) => a.change - b.change
-    : (a, b) => comparePaths(a.manifest.path, b.manifest.path);
+function sorter(query: ListQuery): (a: Keyed, b: Keyed) => number {
+  if (query.by === "change") return (a, b) => a.change - b.change;
+  if (query.by === "key") return (a, b) => a.key - b.key || comparePaths(a.manifest.path, b.manifest.path);
+  return (a, b) => comparePaths(a.manifest.path, b.manifest.path);
 }
 
 /** Small pieces, each a copy: a reader cannot change what is stored. */

@@ -5,3 +5,4 @@
 export { type DiskStore, type DiskStoreOptions, openDiskStore } from "./disk.ts";
 export * from "./memory.ts";
 export * from "./store.ts";
+export { pathKey } from "./path_key.ts";

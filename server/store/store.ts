@@ -46,7 +46,11 @@ export type ListQuery =
   /** By path (code point order: that of the UTF-8 bytes), from the one after `after`; tombstones only where asked for. */
   | { by: "path"; prefix?: string; after?: string; limit: number; tombstones?: boolean }
   /** By change, from the one after `after`; tombstones too. */
-  | { by: "change"; after: number; limit: number };
+  | { by: "change"; after: number; limit: number }
+  /** Those with key (`pathKey`) in [from, to), by key, then path, from the one after `after`; tombstones too. */
+  | { by: "key"; from: number; to: number; limit: number; after?: { key: number; path: string } }
+  /** Live ones that name a body. */
+  | { by: "body"; sha256: string; limit: number };
 
 /** One page of a listing. */
 export interface Listing {
@@ -87,6 +91,12 @@ export interface Store extends AsyncDisposable {
 
   /** A page of manifests. */
   list(query: ListQuery): Promise<Listing>;
+
+  /** Removes the row of a path where it has this very version. */
+  forget(path: string, version: Manifest["version"]): Promise<boolean>;
+
+  /** Is told of bodies that were found damaged or gone. */
+  onLost: (lost: { sha256: string; reason: string }) => void;
 }
 
 /** The size of a held body in bytes; null where it is not held. Nothing is opened for it. */
