@@ -346,7 +346,7 @@ export class Catalog {
   #recount(key: number, before: Manifest | null, after: Manifest | null): void {
     if (same(before, after)) return;
     const place = { key, path: (before ?? after)!.path };
-    if (this.#counted && order(place, this.#counted) > 0) return;
+    if (this.#counted && comparePlaces(place, this.#counted) > 0) return;
     if (before) this.#count(key, before, -1);
     if (after) this.#count(key, after, 1);
   }
@@ -388,7 +388,7 @@ export class Catalog {
     const left = wanted.map((manifest) => place(manifest));
     const right = held.entries.map(({ manifest }) => place(manifest));
     for (let l = 0, r = 0; rows.length <= limit && (l < left.length || r < right.length);) {
-      const least = l === left.length ? 1 : r === right.length ? -1 : order(left[l]!, right[r]!);
+      const least = l === left.length ? 1 : r === right.length ? -1 : comparePlaces(left[l]!, right[r]!);
       const { key, path } = least <= 0 ? left[l]! : right[r]!;
       rows.push({
         key,
@@ -419,7 +419,8 @@ function place(manifest: Manifest): KeyPlace & { manifest: Manifest } {
   return { key: pathKey(manifest.path), path: manifest.path, manifest };
 }
 
-function order(a: KeyPlace, b: KeyPlace): number {
+/** Negative where `a` comes before `b` in the order by key, then path. */
+export function comparePlaces(a: KeyPlace, b: KeyPlace): number {
   return a.key - b.key || comparePaths(a.path, b.path);
 }
 
