@@ -23,6 +23,7 @@ import {
   openPartials,
 } from "./cluster/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
+import { writeAll } from "./store/files.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { createUploads, type UploadLimits } from "./upload/mod.ts";
 
@@ -78,22 +79,27 @@ export async function openServer({
   const key = tls?.key ?? await openIdentityKey(data);
   const certificate = tls?.certificate ?? new Uint8Array();
   const verifyCertificate = tls?.verifyCertificate;
-  const nonces = openNonces({ file: join(data, "nonces"), ...(options.now && { now: options.now }) });
+  const nonces = openNonces(data, {
+    nowMs: (options.now ?? Date.now)(),
+    ...(options.log && { log: options.log }),
+  });
   return await createServer({
     ...options,
     store,
     guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
     cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log }) => {
       const identified = { id: identity.id, key, certificate: tls ? certificate : null };
-      return await createCluster({
+      await Deno.mkdir(join(data, "cluster"), { recursive: true });
+      return createCluster({
         self: { ...identity, software: VERSION },
         store,
         clock,
         network: httpNetwork(
           new PeerClient({ clusterKey: secrets.clusterKey, codec, fetch, now, identity: identified }),
         ),
-        ledger: openLedger(join(data, "cluster", "cluster.sqlite")),
-        partials: await openPartials(join(data, "cluster", "partial"), now()),
+        ledger: await openLedger(join(data, "cluster", "cluster.sqlite")),
+        partials: await openPartials({ folder: join(data, "cluster", "partial"), nowMs: now(), minFreeBytes }),
+        setAside: (manifests) => appendLines(join(data, "cluster", "set-aside.ndjson"), manifests),
         keys: keysOf(key, certificate),
         ...(verifyCertificate && { verifyCertificate }),
         ...(egress && { egress }),
@@ -120,4 +126,11 @@ export async function openServer({
 /** A server's own key as its cluster uses it. */
 export function keysOf(key: IdentityKey, certificate: Uint8Array<ArrayBuffer>): Keys {
   return { publicKey: key.publicKey, certificate, sign: (bytes) => key.sign(bytes), verify: verifyEd25519 };
+}
+
+/** One JSON text a line, on disk when it resolves. */
+async function appendLines(file: string, values: readonly unknown[]): Promise<void> {
+  using out = await Deno.open(file, { append: true, create: true });
+  await writeAll(out, new TextEncoder().encode(values.map((value) => JSON.stringify(value) + "\n").join("")));
+  await out.sync();
 }

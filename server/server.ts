@@ -110,6 +110,7 @@ export async function createServer({
   // What fails on the way closes what was made before it.
   await using made = new AsyncDisposableStack();
   made.use(given);
+  if (guarding.nonces) made.use(guarding.nonces);
   const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
   // What the rest writes passes the cluster's view of the store, so that it knows of it.
   const { store } = cluster;

@@ -25,6 +25,8 @@ import { Repair } from "./repair.ts";
 import { Sender } from "./replicate.ts";
 import { type ClusterSettings, clusterSettings } from "./settings.ts";
 import { SpreadTrees } from "./spread.ts";
+import { Staleness } from "./stale.ts";
+import type { State } from "./swim.ts";
 import { Trust } from "./trust.ts";
 import type { Schedule } from "./wake.ts";
 
@@ -37,6 +39,8 @@ export interface ClusterDeps {
   /** It owns it: closing the cluster closes it. */
   ledger: Ledger;
   partials: Partials;
+  /** Keeps what a server that was away for too long takes out of its content; durable when it resolves. */
+  setAside: (manifests: readonly Manifest[]) => Promise<void>;
   keys: Keys;
   /** With TLS: what a certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
   verifyCertificate?: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
@@ -53,11 +57,9 @@ export interface ClusterDeps {
  * One server's view of its cluster.
  * @throws {RangeError} for wrong settings.
  */
-export async function createCluster(deps: ClusterDeps): Promise<Cluster> {
+export function createCluster(deps: ClusterDeps): Cluster {
   try {
-    const cluster = new RunningCluster({ ...deps, settings: clusterSettings(deps.settings) });
-    await cluster.open();
-    return cluster;
+    return new RunningCluster({ ...deps, settings: clusterSettings(deps.settings) });
   } catch (error) {
     deps.ledger.close();
     throw error;
@@ -93,6 +95,8 @@ class RunningCluster implements Cluster {
   /** Requests of others that are being answered. */
   readonly #answering = new Set<Promise<unknown>>();
   #trees: SpreadTrees | null = null;
+  /** The catalog is being read. */
+  #reading: Promise<void> = Promise.resolve();
   #started = false;
   #startedMs = 0;
 
@@ -102,7 +106,9 @@ class RunningCluster implements Cluster {
     const { ledger, keys, now, settings, schedule } = parts;
     this.#health = new Health(now);
     const onMark = (id: string, reason: string) => this.#mark(id, reason);
-    this.#members = new Members({ ...parts, onMark });
+    this.#members = new Members(parts);
+    const hasMembers = this.#members.others().length > 0;
+    const staleness = new Staleness({ ...parts, setAside: parts.setAside }, hasMembers);
     this.#copies = new Copies({
       holders: this.#holders,
       counted: () => this.#origins().filter(({ draining }) => !draining).map(({ id }) => id),
@@ -112,13 +118,13 @@ class RunningCluster implements Cluster {
       schedule,
       signal,
     });
-    this.#catalog = new Catalog({ ...parts, signal });
+    this.#catalog = new Catalog({ ...parts, signal, stale: () => staleness.told });
     this.#trust = new Trust({ keys, keysOf: (id) => this.#members.keysOf(id), holders: this.#holders });
     this.#gossip = new Gossip({
       ...parts,
       members: this.#members,
       signal,
-      content: () => this.#repair.summary(),
+      content: () => this.#catalog.summary(),
       onContent: (id, content) => this.#heardContent(id, content),
       onState: (id, state) => this.#stateChanged(id, state),
       onRtt: (id, ms) => this.#links.roundTrip(id, ms),
@@ -131,8 +137,9 @@ class RunningCluster implements Cluster {
       use: (id) => this.#links.use(id),
       onTransfer: (id, bytes, ms) => this.#links.transfer(id, bytes, ms),
       onFault: (id, sha256, reason) => {
-        if (reason) this.#mark(id, `sent a wrong body: ${reason}`);
-        void sha256;
+        if (reason === null) return this.#health.faultless(id, sha256);
+        this.#health.faulty(id, sha256, reason);
+        this.#mark(id, `sent a wrong body: ${reason}`);
       },
     });
     this.#filler = new Filler({
@@ -155,14 +162,19 @@ class RunningCluster implements Cluster {
     this.#repair = new Repair({
       ...parts,
       signal,
+      self: parts.self.id,
       catalog: this.#catalog,
-      judge: (message, from) => this.#receiver.judge(message, from),
-      offer: (id, manifests) => this.#offerNow(id, manifests),
-      peers: () => this.#origins().filter(({ id }) => this.#isAlive(id)),
-      rank: (ids) => this.#rank(ids, 0),
+      wanted: ledger.wanted,
+      staleness,
+      trust: { check: (manifest, from) => this.#distrust(manifest, from) },
+      offer: (id, manifests) => this.#push(id, manifests),
+      reach: (id) => this.#reach(id),
+      prefer: (peers) => this.#rank(peers.map(({ id }) => id), 0).flatMap((id) => this.#reach(id) ?? []),
+      reason: ({ path }) => this.#filler.reason(path),
     });
-    this.#catalog.onWanted = () => this.#filler.changed();
-    this.#catalog.onHeld = (manifest) => this.#spread(manifest);
+    this.#catalog.onWanted(() => this.#filler.changed());
+    this.#catalog.onHeld((manifest) => this.#spread(manifest));
+    this.#members.onMark = onMark;
     this.#members.onChange = () => this.#follow();
     this.#members.onAdmin = (id) => this.#holders.forget(id);
   }
@@ -171,15 +183,12 @@ class RunningCluster implements Cluster {
     return this.#catalog.store;
   }
 
-  async open(): Promise<void> {
-    await this.#catalog.open();
-  }
-
   start(url: string, peers: readonly string[]): void {
     if (this.#started || this.#stop.signal.aborted) throw new TypeError("a cluster is started once");
     this.#started = true;
     this.#startedMs = this.#parts.now();
     this.#members.announce(url);
+    this.#reading = this.#read();
     this.#gossip.start();
     this.#filler.start();
     this.#repair.start();
@@ -201,12 +210,13 @@ class RunningCluster implements Cluster {
       ...this.#ending,
     ]);
     await Promise.allSettled(this.#answering);
-    await this.#catalog.close();
+    await this.#reading;
+    await this.#catalog.ended();
     this.#parts.ledger.close();
   }
 
   progress(): Progress {
-    const { objects, wantedObjects, wantedBytes } = this.#repair.summary();
+    const { objects, wantedObjects, wantedBytes } = this.#catalog.summary();
     return {
       knowsAll: this.#knowsAll(),
       objects: Number(objects),
@@ -218,11 +228,12 @@ class RunningCluster implements Cluster {
   servers(): wire.Server[] {
     const { now } = this.#parts;
     const self = clone(wire.ServerSchema, this.#members.self);
-    const content = this.#repair.summary();
+    const content = this.#catalog.summary();
     self.health = create(wire.ServerHealthSchema, {
       state: "self",
       lastHeardMs: BigInt(now()),
-      incarnation: this.#gossip.incarnation,
+      incarnation: BigInt(this.#gossip.state(self.id).incarnation),
+      error: this.#gossip.state(self.id).error,
       lagObjects: content.wantedObjects,
       lagBytes: content.wantedBytes,
       content,
@@ -243,9 +254,9 @@ class RunningCluster implements Cluster {
     if (record.id === this.#members.self.id) {
       throw new CdnError(`Cannot add ${url}: it is this server itself`, { source: "peer", status: 409 });
     }
-    this.#members.add(record, url);
+    const fault = this.#members.add(record, url);
     const listed = this.#members.get(record.id);
-    if (!listed) throw new CdnError(`Cannot add ${url}: the list is full, or its clock is wrong`, { source: "peer" });
+    if (!listed) throw new CdnError(`Cannot add ${url}: its record ${fault ?? "was not taken"}`, { source: "peer" });
     // It may have been told that it was removed: now it hears otherwise.
     await this.#gossip.exchange(url).catch(() => {});
     return this.#withHealth(listed);
@@ -288,7 +299,7 @@ class RunningCluster implements Cluster {
   }
 
   introduce(id: string, publicKey: Uint8Array, certificate: Uint8Array | null): boolean {
-    return this.#members.introduce(id, publicKey, certificate);
+    return this.#members.introduce(id, publicKey, certificate ?? new Uint8Array());
   }
 
   sign(manifest: Manifest): Manifest {
@@ -355,7 +366,7 @@ class RunningCluster implements Cluster {
       equalise: async ({ id, url }) => {
         if (this.#isEqual(id)) return true;
         await this.#repair.reconcile({ id, url }, signal);
-        await this.#gossip.ping(id);
+        await this.#gossip.exchange(url);
         return this.#isEqual(id);
       },
       askLacks: (url, after) =>
@@ -421,11 +432,15 @@ class RunningCluster implements Cluster {
     });
   }
 
-  /** Pushes manifests that another server lacks, at once; resolves with how many it took or takes. */
-  async #offerNow(id: string, manifests: Manifest[]): Promise<number> {
+  /**
+   * Pushes what another server lacks, at once. What is only wanted here it learns by asking us: an offer says that we
+   * hold what is in it.
+   */
+  async #push(id: string, known: Manifest[]): Promise<void> {
     const { network, settings } = this.#parts;
     const url = this.#urlOf(id);
-    if (url === null) return 0;
+    const manifests = known.filter(({ path }) => !this.#catalog.isWanted(path));
+    if (url === null || manifests.length === 0) return;
     const { self } = this.#members;
     const offer = create(wire.OfferSchema, {
       from: self.id,
@@ -436,13 +451,9 @@ class RunningCluster implements Cluster {
       timeoutMs: settings.offerTimeoutMs + settings.waitMs,
       signal: this.#stop.signal,
     });
-    let taken = 0;
     for (const [at, manifest] of manifests.entries()) {
-      const outcome = results[at]?.outcome;
-      if (outcome === wire.OfferAnswer_Outcome.HELD) this.#held(id, manifest);
-      if (outcome === wire.OfferAnswer_Outcome.HELD || outcome === wire.OfferAnswer_Outcome.PULLING) taken++;
+      if (results[at]?.outcome === wire.OfferAnswer_Outcome.HELD) this.#held(id, manifest);
     }
-    return taken;
   }
 
   #held(id: string, manifest: Manifest): void {
@@ -501,12 +512,12 @@ class RunningCluster implements Cluster {
   }
 
   #heardContent(id: string, content: wire.ContentSummary): void {
-    this.#health.content(id, content);
+    this.#health.told(id, content);
     this.#repair.peerContent(id, content);
     if (content.wantedObjects === 0n && this.#isEqual(id)) this.#copies.confirm(id);
   }
 
-  #stateChanged(id: string, state: "alive" | "suspect" | "dead" | "left"): void {
+  #stateChanged(id: string, state: State): void {
     this.#trees = null;
     if (state === "alive") {
       this.#senders.get(id)?.reached();
@@ -546,20 +557,15 @@ class RunningCluster implements Cluster {
 
   #withHealth(server: wire.Server): wire.Server {
     const copy = clone(wire.ServerSchema, server);
-    const { state, incarnation, heardMs, error } = this.#gossip.state(server.id);
     const { rttMs, bytesPerMs } = this.#links.get(server.id);
-    const content = this.#health.contentOf(server.id);
-    const ours = this.#repair.summary();
+    const content = this.#health.content(server.id);
+    const ours = this.#catalog.summary();
     const behind = content === null ? Number(ours.objects) : Number(ours.objects) - Number(content.objects);
     const differs = server.role !== "origin" || this.#isEqual(server.id) ? 0 : Math.max(1, behind);
-    copy.health = this.#health.report(server.id, {
-      state,
-      incarnation,
-      heardMs,
-      error,
+    copy.health = this.#health.report(server.id, this.#gossip.state(server.id), {
       rttMs: rttMs ?? 0,
       bytesPerSecond: (bytesPerMs ?? 0) * 1000,
-      lagObjects: Math.max(differs + Number(content?.wantedObjects ?? 0), this.#senders.get(server.id)?.waiting ?? 0),
+      lag: Math.max(differs + Number(content?.wantedObjects ?? 0), this.#senders.get(server.id)?.waiting ?? 0),
     });
     return copy;
   }
@@ -586,8 +592,8 @@ class RunningCluster implements Cluster {
 
   /** True where another server knew just what we know when it last spoke. */
   #isEqual(id: string): boolean {
-    const content = this.#health.contentOf(id);
-    return content !== null && sameBytes(content.digest, this.#repair.summary().digest);
+    const content = this.#health.content(id);
+    return content !== null && sameBytes(content.digest, this.#catalog.summary().digest);
   }
 
   #everHadOthers(): boolean {
@@ -597,9 +603,33 @@ class RunningCluster implements Cluster {
   /** False while nothing was heard of others that there are, or what they know was not read yet. */
   #knowsAll(): boolean {
     if (!this.#started || !this.#catalog.ready) return false;
-    if (this.#repair.reconciled || !this.#everHadOthers()) return true;
+    if (this.#repair.settled || !this.#everHadOthers()) return true;
     const alive = this.#origins().some(({ id }) => this.#isAlive(id));
     return !alive && this.#parts.now() - this.#startedMs > HEAR_MS;
+  }
+
+  /** Reads what is known; others may ask and put meanwhile. */
+  async #read(): Promise<void> {
+    const { clock, now, log } = this.#parts;
+    try {
+      await this.#catalog.open();
+      if (this.#catalog.latest) clock.observe(this.#catalog.latest, now());
+    } catch (error) {
+      if (!this.#stop.signal.aborted) log.error("cannot read what is here", { error });
+    }
+  }
+
+  #reach(id: string): { id: string; url: string } | null {
+    const server = this.#members.get(id);
+    return server?.role === "origin" && this.#isAlive(id) ? { id, url: server.url } : null;
+  }
+
+  /** Why a manifest that a peer gave us in a comparison is not believed. */
+  #distrust(manifest: Manifest, from: string): string | null {
+    const { clock, now } = this.#parts;
+    const fault = this.#trust.fault(manifest);
+    if (fault) this.#mark(from, fault);
+    return fault ?? (clock.observe(manifest.version, now()) ? null : "is from a clock that is too far ahead");
   }
 
   #requireListed(said: string, from: string | null): void {

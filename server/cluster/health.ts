@@ -50,14 +50,15 @@ export class Health {
     if (signs.fault?.sha256 === sha256) signs.fault = null;
   }
 
-  /** It was caught at something that does not happen by itself. The same again is counted. */
-  mark(id: string, reason: string): void {
+  /** It was caught at something that does not happen by itself. The same again is counted. True where it is news. */
+  mark(id: string, reason: string): boolean {
     const { marks } = this.#of(id);
     const text = reason.slice(0, 300);
     const at = marks.findIndex((mark) => mark.reason === text);
     const count = at < 0 ? 0 : marks.splice(at, 1)[0]!.count;
     marks.unshift({ reason: text, atMs: this.now(), count: count + 1 });
     marks.length = Math.min(marks.length, MAX_MARKS);
+    return count === 0;
   }
 
   /** What it holds and lacks, by its own words. */

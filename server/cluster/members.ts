@@ -5,7 +5,7 @@ import type { Logger } from "../../runtime/log.ts";
 import { type HybridClock, MAX_AHEAD_MS } from "../clock.ts";
 import { Pins } from "./pins.ts";
 import type { Keys, Ledger } from "./ports.ts";
-import { recordBytes } from "./record_bytes.ts";
+import { recordBytes } from "../../proto/record_signature.ts";
 import { kindOf, recordFault, Records, stampOf } from "./records.ts";
 import { equalBytes, Referee, type Refusal, type VerifyCertificate } from "./referee.ts";
 

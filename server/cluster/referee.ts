@@ -2,7 +2,7 @@
 import type { wire } from "../../proto/mod.ts";
 import type { Pins } from "./pins.ts";
 import type { Keys } from "./ports.ts";
-import { recordBytes } from "./record_bytes.ts";
+import { recordBytes } from "../../proto/record_signature.ts";
 import { kindOf, stampOf } from "./records.ts";
 import { urlFault } from "./safe_url.ts";
 

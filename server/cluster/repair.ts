@@ -128,6 +128,11 @@ export class Repair {
     this.#loop ??= this.#run();
   }
 
+  /** We have compared with somebody, or know the same as somebody. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
   /** Resolves when nothing runs any more; the signal must have been aborted. */
   async ended(): Promise<void> {
     await this.#loop;

@@ -67,6 +67,9 @@ export interface ClusterSettings {
   /** How long another server's content may differ before both are compared. */
   repairAfterMs: number;
   repairsAtOnce: number;
+  /** For the head of an answer in a comparison; and the waits after one that failed. */
+  repairTimeoutMs: number;
+  repairBackoff: Backoff;
   /** How long a tombstone lives. */
   tombstoneMs: number;
   /** How long a server that was away for longer waits for one that was not, before it believes itself. */
@@ -118,6 +121,8 @@ export const clusterDefaults: ClusterSettings = {
 
   repairAfterMs: 3_000,
   repairsAtOnce: 1,
+  repairTimeoutMs: 15_000,
+  repairBackoff: { leastMs: 1_000, mostMs: 10 * 60_000 },
   tombstoneMs: 30 * 24 * 3_600_000,
   staleGraceMs: 10 * 60_000,
 };

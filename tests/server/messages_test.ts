@@ -130,8 +130,8 @@ for (const encoding of ["json", "protobuf"] as const) {
       if (request.body) sent.push([new URL(request.url).pathname, request.headers.get("content-type") ?? ""]);
       return fetch(request);
     };
-    await using a = await startTestServer({ id: "a", codec, fetch: watching, cluster: { heartbeatMs: 50 } });
-    await using b = await startTestServer({ id: "b", peers: [a.url], cluster: { heartbeatMs: 50 } });
+    await using a = await startTestServer({ id: "a", codec, fetch: watching, cluster: { pingMs: 50 } });
+    await using b = await startTestServer({ id: "b", peers: [a.url], cluster: { pingMs: 50 } });
     await drained(a.fetch("/x", { method: "PUT", body: "everywhere" }));
     await eventually(async () => (await drained(b.fetch("/x"))).ok, { what: "replication" });
     await eventually(() => sent.some(([path]) => path === "/-/v1/peer/servers"), { what: "a heartbeat of its own" });

@@ -7,8 +7,8 @@ const clusterKey = new TextEncoder().encode("a-cluster-key-of-some-length");
 
 Deno.test("what was signed for a server cannot be played to another one that knows it", async () => {
   const secrets = { token: null, clusterKey };
-  await using a = await startTestServer({ id: "a", secrets, cluster: { heartbeatMs: 50 } });
-  await using b = await startTestServer({ id: "b", secrets, peers: [a.url], cluster: { heartbeatMs: 50 } });
+  await using a = await startTestServer({ id: "a", secrets, cluster: { pingMs: 50 } });
+  await using b = await startTestServer({ id: "b", secrets, peers: [a.url], cluster: { pingMs: 50 } });
   const sign = (url: string) =>
     signRequest({ method: "GET", url }, { key: clusterKey, nowMs: Date.now(), nonce: randomNonce() });
   /** Sends what was signed for `signedFor` to the server at `to`. */

@@ -7,9 +7,9 @@ import { eventually, startTestServer, tempDir } from "../kit/mod.ts";
 Deno.test("replication: what a client uploads to one server, every server serves, with its metadata", async () => {
   for (const encoding of ["json", "protobuf"]) {
     await using dir = await tempDir();
-    await using a = await startTestServer({ id: "a", cluster: { heartbeatMs: 50 } });
-    await using b = await startTestServer({ id: "b", peers: [a.url], cluster: { heartbeatMs: 50 } });
-    await using c = await startTestServer({ id: "c", peers: [b.url], cluster: { heartbeatMs: 50 } });
+    await using a = await startTestServer({ id: "a", cluster: { pingMs: 50 } });
+    await using b = await startTestServer({ id: "b", peers: [a.url], cluster: { pingMs: 50 } });
+    await using c = await startTestServer({ id: "c", peers: [b.url], cluster: { pingMs: 50 } });
     const bytes = crypto.getRandomValues(new Uint8Array(60_000));
     const file = join(dir.path, "photo.jpg");
     await Deno.writeFile(file, bytes);

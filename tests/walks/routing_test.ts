@@ -17,7 +17,7 @@ Deno.test("routing: a price that rises sends the same request elsewhere, and the
       provider: "azure",
       region: "westeurope",
       peers: [a.url],
-      cluster: { heartbeatMs: 50 },
+      cluster: { pingMs: 50 },
     }),
   );
   const pricing = stack.adopt(createPricing(), (one) => one.close());

@@ -9,7 +9,7 @@ import { HybridClock } from "../../../server/clock.ts";
 import { Health } from "../../../server/cluster/health.ts";
 import { Members } from "../../../server/cluster/members.ts";
 import type { Keys, Ledger } from "../../../server/cluster/ports.ts";
-import { recordBytes } from "../../../server/cluster/record_bytes.ts";
+import { recordBytes } from "../../../proto/record_signature.ts";
 import { MAX_SERVERS } from "../../../server/cluster/records.ts";
 import type { VerifyCertificate } from "../../../server/cluster/referee.ts";
 import { fakeKeys, memoryLedger } from "./gossip_world.ts";

@@ -112,7 +112,7 @@ export class Node {
       codec: codecOf(this.options.encoding ?? "json"),
       ...(this.options.fetch && { fetch: this.options.fetch }),
     });
-    this.cluster = await createCluster({
+    this.cluster = createCluster({
       self: {
         id: this.id,
         provider: this.options.provider ?? "aws",
@@ -124,8 +124,9 @@ export class Node {
       store: this.disk,
       clock: this.#clock,
       network: httpNetwork(client),
-      ledger: openLedger(join(this.folder, "cluster.sqlite")),
-      partials: await openPartials(join(this.folder, "partial"), this.now()),
+      ledger: await openLedger(join(this.folder, "cluster.sqlite")),
+      partials: await openPartials({ folder: join(this.folder, "partial"), nowMs: this.now() }),
+      setAside: () => Promise.resolve(),
       keys: keysOf(key, new Uint8Array()),
       random: Math.random,
       schedule: byTimer,
@@ -189,6 +190,16 @@ export class Node {
   /** What this one says of another. */
   health(id: string): wire.ServerHealth | undefined {
     return this.cluster.servers().find((server) => server.id === id)?.health;
+  }
+
+  /** What an offer of another server is answered with. */
+  receiveOffer(offer: wire.Offer): Promise<wire.OfferAnswer> {
+    return this.cluster.answer("offers", offer, null);
+  }
+
+  /** What a list of another server is answered with. */
+  exchangeServers(list: wire.ServerList): Promise<wire.ServerList> {
+    return this.cluster.answer("servers", list, null);
   }
 
   ids(): string[] {

@@ -28,7 +28,7 @@ Deno.test("an offer that is played again, and one of an older version, change no
   await until("b has the second", async () => await b.text("/x") === "two");
   const before = (await b.store.list({ by: "change", after: 0, limit: 10 })).entries;
   for (const again of [first, second, first]) {
-    assertEquals(outcomes(await b.cluster.receiveOffer(offer([manifestToWire(again)]))), ["HELD"]);
+    assertEquals(outcomes(await b.receiveOffer(offer([manifestToWire(again)]))), ["HELD"]);
   }
   assertEquals((await b.store.list({ by: "change", after: 0, limit: 10 })).entries, before);
   assertEquals(await b.text("/x"), "two");
@@ -58,7 +58,7 @@ Deno.test("a malformed manifest is refused for itself, with the field; the other
   });
   await until("b has the good one", async () => await b.text("/good") === "good");
   const other = manifestToWire({ ...written, path: "/other" }); // its body is there already
-  const answer = await b.cluster.receiveOffer(offer([...manifests, other]));
+  const answer = await b.receiveOffer(offer([...manifests, other]));
   assertEquals(outcomes(answer), [...manifests.map(() => "REFUSED"), "HELD"]);
   for (const [at, field] of Object.keys(wrong).entries()) assertStringIncludes(answer.results[at]!.reason, field);
   assertEquals(await b.text("/other"), "good");
@@ -71,7 +71,7 @@ Deno.test("a manifest from ten years ahead is not taken, and the clock here stay
   const { offer } = offering(a);
   const good = await a.put("/good", "good");
   const ahead = { ...good, path: "/ahead", version: { ...good.version, wallMs: Date.now() + 3.15e11 } };
-  const answer = await b.cluster.receiveOffer(offer([manifestToWire(ahead)]));
+  const answer = await b.receiveOffer(offer([manifestToWire(ahead)]));
   assertEquals(outcomes(answer), ["FAILED"]);
   assertStringIncludes(answer.results[0]!.reason, "ahead of the clock here");
   assertEquals(await b.store.get("/ahead"), null);
@@ -121,10 +121,10 @@ Deno.test("an offer from a server that is not on the list is turned away", async
   await using nodes = await pair();
   const { a, b } = nodes;
   const stranger = offering({ id: "stranger", url: a.url });
-  const error = await assertRejects(() => b.cluster.receiveOffer(stranger.offer([])), CdnError);
+  const error = await assertRejects(() => b.receiveOffer(stranger.offer([])), CdnError);
   assertEquals(error.status, 403);
   await b.cluster.removeServer("a");
-  await assertRejects(() => b.cluster.receiveOffer(offering(a).offer([])), CdnError, "not on the list");
+  await assertRejects(() => b.receiveOffer(offering(a).offer([])), CdnError, "not on the list");
 });
 
 Deno.test("bodies are asked for at the address of the list, never at the one in the offer", async () => {
@@ -133,7 +133,7 @@ Deno.test("bodies are asked for at the address of the list, never at the one in 
   const { offer } = offering({ id: "a", url: "http://127.0.0.1:9" });
   const manifest = await a.put("/x", "body");
   const asked = offer([manifestToWire(manifest)]);
-  await until("b has it", async () => outcomes(await b.cluster.receiveOffer(asked))[0] === "HELD");
+  await until("b has it", async () => outcomes(await b.receiveOffer(asked))[0] === "HELD");
   assertEquals(await b.text("/x"), "body");
 });
 
@@ -142,7 +142,7 @@ Deno.test("a tombstone with the fields of a body is a tombstone", async () => {
   const { a, b } = nodes;
   const manifest = await a.put("/x", "body");
   const strange = manifestToWire({ ...manifest, path: "/y", deleted: true, sha256: digest("?"), size: 9 });
-  assertEquals(outcomes(await b.cluster.receiveOffer(offering(a).offer([strange]))), ["HELD"]);
+  assertEquals(outcomes(await b.receiveOffer(offering(a).offer([strange]))), ["HELD"]);
   const { deleted, size, sha256 } = (await b.store.get("/y"))!;
   assertEquals({ deleted, size, sha256 }, { deleted: true, size: 0, sha256: "" });
 });

@@ -161,10 +161,10 @@ Deno.test("a manifest that lies about the size of a body: refused, whether the b
   const honest = await a.put("/honest", "twelve bytes");
   await until("b has it", async () => await b.text("/honest") === "twelve bytes");
   const { lie, offer } = offering(a);
-  const held = await b.cluster.receiveOffer(offer([lie({ ...honest, path: "/lie", size: 11 })]));
+  const held = await b.receiveOffer(offer([lie({ ...honest, path: "/lie", size: 11 })]));
   assertEquals(outcomes(held), ["FAILED"]);
   assertEquals(await b.store.get("/lie"), null);
-  const missing = await b.cluster.receiveOffer(
+  const missing = await b.receiveOffer(
     offer([lie({ ...honest, path: "/lie", size: 11, sha256: digest("?") })]),
   );
   assertEquals(outcomes(missing), ["FAILED"]);
@@ -213,7 +213,7 @@ Deno.test("at most so many bodies come at once", async () => {
   });
   for (let at = 0; at < 40; at++) await a.put(`/${at}`, `body ${at}`);
   await using b = await startNode("b", { peers: [a.url], settings: { pullsAtOnce: 3 } });
-  await until("b has all", () => a.health("b")?.lagObjects === 0n && a.health("b")?.state === "reachable");
+  await until("b has all", () => a.health("b")?.lagObjects === 0n && a.health("b")?.state === "alive");
   assertEquals(await b.text("/39"), "body 39");
   assert(most >= 2 && most <= 3, `${most} at once`);
 });

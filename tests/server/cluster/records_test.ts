@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { wire } from "../../../proto/mod.ts";
-import { recordBytes } from "../../../server/cluster/record_bytes.ts";
+import { recordBytes } from "../../../proto/record_signature.ts";
 import { kindOf, MAX_SERVERS, recordFault, Records } from "../../../server/cluster/records.ts";
 
 const key = new Uint8Array(32).fill(7);

@@ -98,9 +98,9 @@ class Story implements AsyncDisposable {
         const mutual = peer.running && peer.node.ids().includes(id);
         const { state, lagObjects } = node.health(other)!;
         if (cut || !up(other) || !mutual) {
-          if (state !== "unreachable") return false;
+          if (state === "alive" || state === "suspect" || state === "unknown") return false;
         } else {
-          if (state !== "reachable" || lagObjects !== 0n || node.ids().join() !== peer.node.ids().join()) return false;
+          if (state !== "alive" || lagObjects !== 0n || node.ids().join() !== peer.node.ids().join()) return false;
           if (await held(node) !== await held(peer.node)) return false;
         }
       }
