@@ -99,6 +99,8 @@ class RunningCluster implements Cluster {
   #reading: Promise<void> = Promise.resolve();
   #started = false;
   #startedMs = 0;
+  /** There are others, or the config says so: without them we do not know what there is. */
+  #expectsOthers = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -167,6 +169,11 @@ class RunningCluster implements Cluster {
       wanted: ledger.wanted,
       staleness,
       trust: { check: (manifest, from) => this.#distrust(manifest, from) },
+      onOlder: (id, ours, knownThere) => {
+        const rollback = this.#trust.rollback(id, ours, knownThere);
+        if (rollback) this.#mark(id, rollback);
+        this.#holders.drop(id, ours);
+      },
       offer: (id, manifests) => this.#push(id, manifests),
       reach: (id) => this.#reach(id),
       prefer: (peers) => this.#rank(peers.map(({ id }) => id), 0).flatMap((id) => this.#reach(id) ?? []),
@@ -193,7 +200,9 @@ class RunningCluster implements Cluster {
     this.#filler.start();
     this.#repair.start();
     this.#follow();
-    for (const peer of new Set(peers)) if (peer !== url) this.#gossip.join(peer);
+    const others = [...new Set(peers)].filter((peer) => peer !== url);
+    this.#expectsOthers = others.length > 0 || this.#everHadOthers();
+    for (const peer of others) this.#gossip.join(peer);
   }
 
   async close(): Promise<void> {
@@ -603,7 +612,7 @@ class RunningCluster implements Cluster {
   /** False while nothing was heard of others that there are, or what they know was not read yet. */
   #knowsAll(): boolean {
     if (!this.#started || !this.#catalog.ready) return false;
-    if (this.#repair.settled || !this.#everHadOthers()) return true;
+    if (this.#repair.settled || !this.#expectsOthers) return true;
     const alive = this.#origins().some(({ id }) => this.#isAlive(id));
     return !alive && this.#parts.now() - this.#startedMs > HEAR_MS;
   }

@@ -94,6 +94,7 @@ export class Filler {
 
   async #run(): Promise<void> {
     const { wanted, settings, signal, log, random } = this.#options;
+    const pause = new Wake(this.#options.schedule);
     let errors = 0;
     while (!signal.aborted) {
       let waitMs = settings.scanMs;
@@ -112,8 +113,10 @@ export class Filler {
         log.error("cannot read what is wanted", { error });
         waitMs = backoffMs(++errors, settings.backoff, random);
       }
-      // What came in while we looked was seen at the table's end; whatever comes later calls.
-      await this.#wake.sleep(Math.max(waitMs, LEAST_PAUSE_MS), signal);
+      // What came in while we looked was seen at the table's end; whatever comes later calls. Who called may be about to
+      // bring it from where it was offered: he goes first.
+      await this.#wake.sleep(waitMs, signal);
+      await pause.sleep(LEAST_PAUSE_MS, signal);
     }
   }
 

@@ -24,10 +24,9 @@ export class Holders {
     return known !== undefined && compareVersions(known, version) >= 0;
   }
 
-  /** The version that the server is known to hold, where that is newer than this one. */
-  newer(server: string, { path, version }: Pick<Manifest, "path" | "version">): Version | null {
-    const known = this.#paths.get(path)?.get(server);
-    return known && compareVersions(known, version) > 0 ? known : null;
+  /** It turned out that the server does not hold this (any more). */
+  drop(server: string, { path }: Pick<Manifest, "path">): void {
+    this.#paths.get(path)?.delete(server);
   }
 
   /** Forgets what a server holds. */

@@ -26,12 +26,30 @@ export function httpNetwork(client: PeerClient): Network {
         signal,
       });
       try {
-        return { ...placeOf(response), chunks: readChunks(response.body, { idleMs }) };
+        return { ...placeOf(response), chunks: chunksOf(response.body, idleMs) };
       } catch (error) {
         await response.body?.cancel().catch(() => {});
         throw error;
       }
     },
+  };
+}
+
+/** Cancels the body also where its reader ends before the first chunk, which a generator does not hear of. */
+function chunksOf(body: ReadableStream<Uint8Array> | null, idleMs: number): AsyncIterable<Uint8Array> {
+  const chunks = readChunks(body, { idleMs });
+  let begun = false;
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        begun = true;
+        return chunks.next();
+      },
+      async return() {
+        if (!begun) await body?.cancel().catch(() => {});
+        return await chunks.return(undefined);
+      },
+    }),
   };
 }
 

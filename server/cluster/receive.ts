@@ -1,15 +1,6 @@
 /** The other end of replication: takes from an offer what is news to us. */
 import { create } from "@bufbuild/protobuf";
-import {
-  CdnError,
-  compareVersions,
-  formatVersion,
-  type Manifest,
-  manifestFromWire,
-  messageFaults,
-  tombstone,
-  wire,
-} from "../../proto/mod.ts";
+import { CdnError, compareVersions, formatVersion, type Manifest, manifestFromWire, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { HybridClock } from "../clock.ts";
@@ -17,6 +8,7 @@ import type { Catalog } from "./catalog.ts";
 import type { Filler } from "./fill.ts";
 import type { Holders } from "./holders.ts";
 import type { ClusterSettings } from "./settings.ts";
+import { malformed } from "./reconcile.ts";
 import type { Trust } from "./trust.ts";
 import type { Schedule } from "./wake.ts";
 
@@ -87,15 +79,11 @@ export class Receiver {
    * The manifest that a message says, where it may be believed; else why not.
    * @returns an outcome where it may not
    */
-  judge(message: wire.Manifest, from: string): Manifest | Result {
+  #judge(message: wire.Manifest, from: string): Manifest | Result {
     const { clock, now, trust, onMark } = this.#options;
-    const faults = messageFaults(wire.ManifestSchema, message);
-    if (faults.length > 0) {
-      const words = faults.slice(0, 3).map(({ field, detail }) => `${field} ${detail}`).join("; ");
-      return { outcome: REFUSED, reason: `malformed: ${words}` };
-    }
-    const given = manifestFromWire(message);
-    const manifest = given.deleted ? { ...tombstone(given.path, given.version), ...signatureOf(given) } : given;
+    const fault = malformed(message);
+    if (fault) return { outcome: REFUSED, reason: fault };
+    const manifest = manifestFromWire(message);
     const distrust = trust.fault(manifest);
     if (distrust) {
       onMark(from, distrust);
@@ -110,7 +98,7 @@ export class Receiver {
   }
 
   async #begin(message: wire.Manifest, from: string): Promise<Result | Arrival> {
-    const judged = this.judge(message, from);
+    const judged = this.#judge(message, from);
     if ("outcome" in judged) return judged;
     try {
       return await this.#take(judged, from);
@@ -121,14 +109,9 @@ export class Receiver {
   }
 
   async #take(manifest: Manifest, from: string): Promise<Result | Arrival> {
-    const { catalog, holders, trust, onMark } = this.#options;
+    const { catalog, holders } = this.#options;
     const known = await catalog.get(manifest.path);
-    if (known && compareVersions(known.version, manifest.version) > 0) {
-      const rollback = trust.rollback(from, manifest);
-      if (!rollback) return held; // merely late: what is here is newer
-      onMark(from, rollback);
-      return { outcome: REFUSED, reason: rollback };
-    }
+    if (known && compareVersions(known.version, manifest.version) > 0) return held; // what is here is newer
     const learned = await catalog.learn(manifest);
     holders.note(from, manifest);
     return learned === "wanted" ? this.#arrival(manifest, from) : held;
@@ -159,8 +142,4 @@ export class Receiver {
     await Promise.race([Promise.all(arrivals), late]);
     cancel();
   }
-}
-
-function signatureOf({ signature }: Manifest): Pick<Manifest, "signature"> {
-  return signature === undefined ? {} : { signature };
 }

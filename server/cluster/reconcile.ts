@@ -341,7 +341,7 @@ class Comparison {
 }
 
 /** What is wrong with a manifest whoever wrote it. */
-function malformed(message: wire.Manifest): string | null {
+export function malformed(message: wire.Manifest): string | null {
   const [first] = messageFaults(wire.ManifestSchema, message);
   if (first) return `malformed: ${first.field} ${first.detail}`;
   return message.deleted && (message.sha256 !== "" || message.size > 0n) ? "malformed: a tombstone with a body" : null;

@@ -56,6 +56,8 @@ export interface RepairOptions {
   staleness: Staleness;
   network: Pick<Network, "ask">;
   trust: { check(manifest: Manifest, from: string): string | null | Promise<string | null> };
+  /** A peer shows, when it is asked, an older version than ours, or none. */
+  onOlder?: (peer: string, ours: Manifest, knownThere: boolean) => void;
   /** Tells a peer of manifests by an Offer call. Some may be wanted here (`Catalog.isWanted`). */
   offer: (peer: string, manifests: Manifest[], signal: AbortSignal) => Promise<void>;
   /** Who can be reached now; null where it cannot, or is not on the list. */
@@ -188,7 +190,7 @@ export class Repair {
    * read; 507 where there is no room here.
    */
   async reconcile({ id, url }: Peer, signal: AbortSignal): Promise<Tally> {
-    const { catalog, staleness, network, trust, offer, settings, self, log } = this.#options;
+    const { catalog, staleness, network, trust, offer, onOlder, settings, self, log } = this.#options;
     const peerStale = () => this.#heard.get(id)?.stale ?? true;
     const startedStale = peerStale();
     const total = this.#heard.get(id)?.objects ?? 0;
@@ -204,10 +206,13 @@ export class Repair {
       ask: (name, question) => network.ask(url, name, question, { timeoutMs: settings.repairTimeoutMs, signal }),
       check: (manifest) => trust.check(manifest, id),
       offer: (manifests) => offer(id, manifests, signal),
-      verdict: ({ deleted, version: { wallMs } }, knownThere) =>
-        staleness.stale
+      verdict: (ours, knownThere) => {
+        onOlder?.(id, ours, knownThere);
+        const { deleted, version: { wallMs } } = ours;
+        return staleness.stale
           ? verdict({ deleted, wallMs, knownThere, peerStale: peerStale(), doubtMs: staleness.doubtMs })
-          : "offer",
+          : "offer";
+      },
       setAside: (manifests) =>
         staleness.setAside(manifests, { peer: id, forget: ({ path, version }) => catalog.forget(path, version) }),
       log,

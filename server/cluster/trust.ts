@@ -1,5 +1,5 @@
 /** Which manifests are believed: those that the server signed that accepted the write. */
-import { formatVersion, type Manifest } from "../../proto/mod.ts";
+import type { Manifest } from "../../proto/mod.ts";
 import { manifestSignatureHolds } from "../../proto/manifest_signature.ts";
 import type { Holders } from "./holders.ts";
 import type { Keys } from "./ports.ts";
@@ -32,11 +32,14 @@ export class Trust {
     return holds ? null : `${what} is forged: its signature is not that of ${manifest.version.server}`;
   }
 
-  /** Why an older version that a server offers as news is a rollback; null where it is merely late. */
-  rollback(from: string, manifest: Manifest): string | null {
-    const newer = this.#options.holders.newer(from, manifest);
-    if (!newer) return null;
-    const what = manifest.path.slice(0, 200);
-    return `went back: offers ${what} of ${formatVersion(manifest.version)} and held ${formatVersion(newer)} before`;
+  /**
+   * Why a server that shows, when it is asked, an older version of something than ours is one that went back: it said
+   * before that it holds ours. Null where it is merely late. (An old offer may be a late one; a fresh answer is not.)
+   * @param knownThere it knows some older version; else none at all
+   */
+  rollback(from: string, ours: Manifest, knownThere: boolean): string | null {
+    if (!this.#options.holders.has(from, ours)) return null;
+    const what = ours.path.slice(0, 200);
+    return `went back: ${knownThere ? "shows an older" : "shows no"} version of ${what} than the one that it held`;
   }
 }

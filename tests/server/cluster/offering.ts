@@ -4,9 +4,10 @@ import { type Manifest, manifestToWire, wire } from "../../../proto/mod.ts";
 import type { Node } from "./node.ts";
 
 /** Offers in the name of a server. */
-export function offering(from: Pick<Node, "id" | "url">) {
+export function offering(from: Pick<Node, "id" | "url"> & { cluster?: Node["cluster"] }) {
   return {
-    lie: (manifest: Manifest): wire.Manifest => manifestToWire(manifest),
+    /** Signed by the one that offers. */
+    lie: (manifest: Manifest): wire.Manifest => manifestToWire(from.cluster?.sign(manifest) ?? manifest),
     offer: (manifests: wire.Manifest[]): wire.Offer =>
       create(wire.OfferSchema, { from: from.id, url: from.url, manifests }),
   };

@@ -138,12 +138,12 @@ for (const [what, fault] of Object.entries(wrongBodies)) {
     await a.put("/wrong", bytes);
     await a.put("/right", "yes");
     await until("b has the other one", async () => await b.text("/right") === "yes");
-    await until("a hears that b could not", () => a.warnings.some((line) => line.includes("could not take")));
+    await until("a hears that b could not", () => a.health("b")!.error.includes("could not take /wrong"));
     assertEquals(await b.store.get("/wrong"), null);
     assertEquals(await b.store.open(wrong), null);
     await until("a counts that one alone", () => a.health("b")!.lagObjects === 1n);
     if (!what.includes("again and again") && !what.includes("stalls")) {
-      assert(b.warnings.some((line) => line.includes("wrong body")), b.warnings.join("\n"));
+      assert(b.health("a")!.marks.some(({ reason }) => reason.includes("wrong body")), b.warnings.join("\n"));
       assert(b.health("a")!.error.includes(wrong), b.health("a")!.error);
     }
     a.fault = (_, answer) => answer();

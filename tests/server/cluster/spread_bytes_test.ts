@@ -19,7 +19,7 @@ Deno.test("five servers at two clouds: each body crosses between the clouds once
     const response = await fetch(input, init);
     const url = new URL(String(input));
     const from = nodes.find((node) => node.url === url.origin)?.id;
-    if (!url.pathname.startsWith("/-/v1/peer/bodies/") || !response.body) return response;
+    if (!url.pathname.startsWith("/-/v1/peer/bodies/") || !response.ok || !response.body) return response;
     const counted = response.body.pipeThrough(
       new TransformStream<Uint8Array, Uint8Array>({
         transform(chunk, controller) {

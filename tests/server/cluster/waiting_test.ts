@@ -45,7 +45,7 @@ Deno.test("waits after failures grow, are jittered in full, and have a limit", (
 });
 
 Deno.test("settings are checked", () => {
-  assert(clusterSettings({ window: 1 }).window === 1);
+  assert(clusterSettings({ queue: 1 }).queue === 1);
   for (const wrong of [{ window: 0 }, { waitMs: -1 }, { batch: NaN }, { backoff: { leastMs: -1, mostMs: 5 } }]) {
     try {
       clusterSettings(wrong);

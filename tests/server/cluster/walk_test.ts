@@ -40,7 +40,9 @@ async function untilAtRest(servers: TestServer[]): Promise<void> {
         servers: { health: { state: string; lagObjects: string } }[];
       };
       return list.servers.length === servers.length &&
-        list.servers.every(({ health }) => (health.state === "self" || health.state === "alive") && health.lagObjects === "0");
+        list.servers.every(({ health }) =>
+          (health.state === "self" || health.state === "alive") && health.lagObjects === "0"
+        );
     }, { what: `${server.id} sees ${servers.length} servers without lag` });
   }
 }
