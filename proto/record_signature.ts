@@ -2,7 +2,7 @@
  * What is signed of a server's record, by `updated.server`: its canonical bytes, in UTF-8
  *
  *     metacdn-server-1
- *     [id,url,provider,region,role,[[key,value],…],software,[wallMs,counter,server],removed,publicKey,certificate,draining]
+ *     [id,url,provider,region,role,[[key,value],…],software,[wallMs,counter,server],removed,publicKey,certificate,draining,[knownKey,…]]
  *
  * in the manner of `manifest_signature.ts`: labels sorted by key, `wallMs` as decimal digits in a text (it is a 64-bit
  * integer), bytes as base64, and null in place of an `updated` that is absent. Health is what others know of it, and is not signed.
@@ -28,6 +28,7 @@ export function recordBytes(record: Server): Uint8Array<ArrayBuffer> {
     record.publicKey.toBase64(),
     record.certificate.toBase64(),
     record.draining,
+    record.knownKeys.map((key) => key.toBase64()),
   ]);
 }
 

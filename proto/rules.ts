@@ -112,6 +112,8 @@ function serverFaults(server: Server, prefix = ""): FieldError[] {
     labels: metaPairs,
     updated: version,
     publicKey: bytes(0, 32),
+    knownKeys: (keys) =>
+      keys.length <= 16 && keys.every(({ length }) => length === 32) ? null : "must be at most 16 keys of 32 bytes",
     certificate: ({ length }) => length <= 8192 ? null : "must be at most 8192 bytes",
     signature: bytes(0, 64),
   }, prefix);

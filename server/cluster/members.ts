@@ -35,6 +35,8 @@ export interface MembersOptions {
 const RESTAMP_MS = 30_000;
 /** Passes through a list: what stands later may make an earlier record right (a key, an admin who lets a server in). */
 const PASSES = 3;
+/** Keys of one server that an admin's record tells. */
+const MAX_KEYS = 16;
 /** Servers whose key is known and which are not on the list, in one run. */
 const MAX_STRANGERS = 1000;
 
@@ -284,6 +286,7 @@ export class Members {
     if (!record.removed && (wasRemoved || (!before && !record.draining)) && record.id !== this.#self.id) {
       this.#pins.unpin(record.id);
     }
+    for (const key of record.knownKeys.slice(0, MAX_KEYS)) this.#pins.note(record.id, key);
     const what = record.removed
       ? "a server was taken off the list"
       : wasRemoved
@@ -299,7 +302,9 @@ export class Members {
     const admin = this.#records.get(record.id, "admin");
     const after = [record, ...(admin ? [admin] : [])].map(stampOf).sort(compareVersions).at(-1);
     const { id, url, provider, region, role, labels, software } = record;
-    return this.#sign({ id, url, provider, region, role, labels, software, ...word, updated: this.#stamp(after) });
+    const knownKeys = this.#pins.all(id).slice(0, MAX_KEYS);
+    const updated = this.#stamp(after);
+    return this.#sign({ id, url, provider, region, role, labels, software, knownKeys, ...word, updated });
   }
 
   #sign(fields: MessageInitShape<typeof wire.ServerSchema>): wire.Server {

@@ -52,6 +52,15 @@ export class Pins {
     this.#save(id, { key: text, former: former(pin).filter((other) => other !== text), sinceMs });
   }
 
+  /** A key that it has or had, by the word of an admin's server: what it signed with that is right. */
+  note(id: string, key: Uint8Array): void {
+    const pin = this.#of(id);
+    const text = encodeBase64(key);
+    if (pin?.key === text || pin?.former.includes(text)) return;
+    const before = pin ?? { key: "", former: [], sinceMs: 0 };
+    this.#save(id, { ...before, former: [...before.former, text].slice(0, MAX_FORMER) });
+  }
+
   /** The next key that is heard counts. */
   unpin(id: string): void {
     const pin = this.#of(id);

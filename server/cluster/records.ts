@@ -35,7 +35,8 @@ export function recordFault(record: wire.Server): string | null {
   if (kindOf(record) === "admin") return record.certificate.length > 0 ? "has a certificate, but no key" : null;
   if (record.publicKey.length !== 32) return "has a malformed key";
   if (record.updated?.server !== record.id) return "speaks for another server";
-  return record.removed || record.draining ? "says of itself what only admins say" : null;
+  const isAdmins = record.removed || record.draining || record.knownKeys.length > 0;
+  return isAdmins ? "says of itself what only admins say" : null;
 }
 
 /** All records. */

@@ -46,8 +46,9 @@ export async function transfer(options: TransferOptions): Promise<TransferEnd> {
   try {
     incoming = await network.openBody(url, { sha256, start: have, idleMs, signal });
   } catch (error) {
-    const status = error instanceof CdnError ? error.status : 0;
+    const { status, retry } = error instanceof CdnError ? error : { status: 0, retry: true };
     if (status === 416) return { kind: "false", reason: `${url} has no byte ${have} of ${sha256}` };
+    if (status === 502 && !retry) return { kind: "false", reason: `${words(error)} ${sha256}` }; // an answer that is none
     return { kind: status === 404 ? "missing" : "broken", reason: words(error) };
   }
   const chunks = incoming.chunks[Symbol.asyncIterator]();

@@ -52,6 +52,7 @@ const byField: Record<string, fc.Arbitrary<unknown>> = {
   size: whole(SAFE),
   bytes: whole(SAFE),
   publicKey: bytes(0, 32),
+  knownKeys: fc.array(bytes(32), { maxLength: 4 }),
   signature: bytes(0, 64),
   digest: bytes(0, 8),
   target: name,
