@@ -144,11 +144,12 @@ export function formatBytes(bytes: Uint8Array): string {
 }
 
 /** A 401 that says what is wrong with a signed request. */
-export function refused(why: string): CdnError {
+export function refused(why: string, cause?: unknown): CdnError {
   return new CdnError(`Cannot accept the signed request: ${why}`, {
     source: "client",
     status: 401,
     headers: { "www-authenticate": "Signature" },
+    ...(cause === undefined ? {} : { cause }),
   });
 }
 

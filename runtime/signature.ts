@@ -26,7 +26,7 @@ import type { Buffer } from "node:buffer";
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { encodeHex } from "@std/encoding/hex";
 import { encodeBase64Url } from "@std/encoding/base64url";
-import { formatDigestField, identifier, parseDigestField } from "../proto/mod.ts";
+import { CdnError, formatDigestField, identifier, parseDigestField } from "../proto/mod.ts";
 import {
   byteField,
   COMPONENTS,
@@ -229,7 +229,7 @@ export class SignatureVerifier {
     if (!this.#verifyCertificate) return null;
     const certificate = coveredField(headers, "client-cert", signatures);
     if (!certificate) throw refused(`the server "${from}" must bring its certificate (Client-Cert)`);
-    const bound = this.#verifyCertificate(certificate, nowMs);
+    const bound = readCertificate(this.#verifyCertificate, certificate, { from, nowMs });
     if (bound.id !== from) throw refused(`the certificate is that of "${bound.id}", not of "${from}"`);
     if (!sameBytes(bound.publicKey, key)) throw refused("the certificate is that of another key");
     return certificate;
@@ -263,6 +263,20 @@ export class SignatureVerifier {
       throw refused("the signature's time is outside the replay window: are both clocks right?");
     }
     if (this.#nonces.has(nonce, nowMs)) throw refused("this request was played already");
+  }
+}
+
+/** Whatever is wrong with a certificate is a 401, as it is with a signature. */
+function readCertificate(
+  verify: VerifyCertificate,
+  certificate: Uint8Array,
+  { from, nowMs }: { from: string; nowMs: number },
+): ReturnType<VerifyCertificate> {
+  try {
+    return verify(certificate, nowMs);
+  } catch (cause) {
+    if (!(cause instanceof CdnError)) throw cause;
+    throw refused(`the certificate of the server "${from}" is not taken: ${cause.message}`, cause);
   }
 }
 

@@ -1,6 +1,7 @@
 /** A server's id, which outlives the process: it is made once and kept in the data folder. */
 import { join } from "@std/path";
 import { CdnError } from "../proto/mod.ts";
+import { writeWholeFile } from "../runtime/whole_file.ts";
 
 /** A readable id that nobody else has: the machine's name and five random letters or digits. */
 export function makeServerId(hostname: string, random: () => number): string {
@@ -21,8 +22,7 @@ export async function keepServerId(folder: string, wanted: string | null, make: 
     const id = wanted ?? make();
     await Deno.mkdir(folder, { recursive: true });
     // Whole or not at all: a half-written id would be a folder without an owner.
-    await Deno.writeTextFile(`${file}.new`, JSON.stringify({ id }) + "\n");
-    await Deno.rename(`${file}.new`, file);
+    await writeWholeFile(file, JSON.stringify({ id }) + "\n");
     return id;
   }
   if (wanted !== null && wanted !== kept) {

@@ -1,11 +1,15 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { create } from "@bufbuild/protobuf";
 import { CdnError, jsonCodec, protobufCodec, wire } from "../../proto/mod.ts";
+import { Guard } from "../../runtime/guard.ts";
+import { openIdentityKey } from "../../runtime/identity_key.ts";
 import { type Handler, listen } from "../../runtime/listen.ts";
 import { silentLogger } from "../../runtime/log.ts";
+import { problemResponse } from "../../runtime/problem.ts";
 import { messageResponse, readMessage } from "../../runtime/message.ts";
 import { parseRetryAfter, PeerClient } from "../../runtime/peer_client.ts";
 import { SignatureVerifier } from "../../runtime/signature.ts";
+import { tempDir } from "../kit/mod.ts";
 
 const clusterKey = new TextEncoder().encode("a-cluster-key-of-some-length");
 const question = create(wire.AddServerSchema, { url: "http://a:1" });
@@ -41,6 +45,77 @@ Deno.test("a question goes out signed and in the chosen encoding, and the answer
     }
   });
   assertEquals(types, ["application/json", "Bearer t", "application/protobuf", "Bearer t"]);
+});
+
+Deno.test("a server brings its key along until a peer has taken a request, and again where one has forgotten it", async () => {
+  await using dir = await tempDir();
+  const key = await openIdentityKey(dir.path);
+  const verifyCertificate = (der: Uint8Array) => {
+    assertEquals(der, new Uint8Array([1, 2, 3]));
+    return { id: "a", publicKey: key.publicKey };
+  };
+  const freshGuard = (certified: boolean) =>
+    new Guard({ token: null, clusterKey }, certified ? { verifyCertificate } : {});
+  let guard = freshGuard(false);
+  let broken = false;
+  const heard: string[] = [];
+  await serving(async (request) => {
+    const { headers } = request;
+    heard.push(["metacdn-key", "client-cert"].filter((name) => headers.has(name)).join("+"));
+    if (broken) return new Response(null, { status: 500 });
+    try {
+      const { from } = await guard.readFromServer(request, { limit: 100 });
+      return new Response(from);
+    } catch (error) {
+      return problemResponse(error, silentLogger);
+    }
+  }, async (url) => {
+    const identity = { id: "a", key, certificate: null as Uint8Array | null };
+    const client = new PeerClient({ clusterKey, identity });
+    const send = async (to = url) => {
+      heard.length = 0;
+      const body = new TextEncoder().encode("a body");
+      const said = await client.send({ method: "POST", url: to, body }).then((response) => response.text())
+        .catch((error: CdnError) => error.status);
+      return [said, ...heard];
+    };
+    broken = true;
+    assertEquals(await send(), [500, "metacdn-key"]);
+    broken = false;
+    assertEquals(await send(), ["a", "metacdn-key"], "a failure is no acquaintance");
+    assertEquals(await send(), ["a", ""]);
+    assertEquals(await send(`${url}/another/path`), ["a", ""], "it is the authority that knows us");
+    assertEquals(await send(url.replace("127.0.0.1", "localhost")), ["a", "metacdn-key"]);
+    broken = true;
+    assertEquals(await send(), [500, ""]);
+    broken = false;
+    assertEquals(await send(), ["a", ""], "nor is a failure its end");
+
+    guard = freshGuard(false); // the peer was started anew, and has forgotten us
+    assertEquals(await send(), ["a", "", "metacdn-key"]);
+    assertEquals(await send(), ["a", ""]);
+
+    guard = freshGuard(true); // now it wants a certificate
+    assertEquals(await send(), [401, "", "metacdn-key"]);
+    assertEquals(await send(), [401, "metacdn-key"], "asked once more only where it might help");
+    identity.certificate = new Uint8Array([1, 2, 3]); // which may come later
+    assertEquals(await send(), ["a", "metacdn-key+client-cert"]);
+    assertEquals(await send(), ["a", ""]);
+  });
+});
+
+Deno.test("a program that is no server brings no key along, and is not asked twice", async () => {
+  let requests = 0;
+  await serving((request) => {
+    requests++;
+    assertEquals(request.headers.has("metacdn-key"), false);
+    assertEquals(request.headers.get("signature-input")?.includes("metacdn-server"), false);
+    return new Response(null, { status: 401 });
+  }, async (url) => {
+    const client = new PeerClient({ clusterKey });
+    for (let i = 0; i < 2; i++) assertEquals((await failure(() => client.send({ url }))).status, 401);
+  });
+  assertEquals(requests, 2);
 });
 
 Deno.test("an error answer says who, what, and whether to try again", async () => {

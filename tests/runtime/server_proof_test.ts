@@ -39,8 +39,8 @@ function certify(id: string, key: IdentityKey, { from = 0, by = "our CA" } = {})
 }
 const verifyCertificate: VerifyCertificate = (der, nowMs) => {
   const { id, key, from, by } = JSON.parse(new TextDecoder().decode(der));
-  if (by !== "our CA") throw new CdnError("The certificate is not our CA's", { source: "client", status: 401 });
-  if (nowMs < from) throw new CdnError("The certificate is not valid yet", { source: "client", status: 401 });
+  if (by !== "our CA") throw new CdnError("The certificate is not our CA's", { source: "client" });
+  if (nowMs < from) throw new CdnError("The certificate is not valid yet", { source: "client" });
   return { id, publicKey: Uint8Array.fromBase64(key) };
 };
 const isNewer = (one: Uint8Array, than: Uint8Array) => read(one).from > read(than).from;

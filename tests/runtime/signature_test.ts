@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { decodeBase64 } from "@std/encoding/base64";
 import fc from "fast-check";
 import { CdnError } from "../../proto/mod.ts";
@@ -12,6 +12,7 @@ import {
   signRequest,
 } from "../../runtime/signature.ts";
 import { signatureBase } from "../../runtime/http_signature.ts";
+import { identityKeyFrom } from "../../runtime/identity_key.ts";
 import { Nonces } from "../../runtime/nonces.ts";
 
 const key = new TextEncoder().encode("a key between servers");
@@ -62,6 +63,57 @@ Deno.test("the RFC's own example of an HMAC signature comes out bit for bit", ()
       `"@signature-params": ${parameters}`,
   );
   assertEquals(sign(secret, base).toString("base64"), "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=");
+});
+
+// RFC 9421, appendix B.2.6: "test-key-ed25519" (B.1.4) signs B.2's request.
+const edKey = identityKeyFrom(
+  "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF\n-----END PRIVATE KEY-----\n",
+);
+
+Deno.test("the RFC's own example of an Ed25519 signature comes out bit for bit", () => {
+  const base = signatureBase(
+    {
+      method: "POST",
+      url: "https://example.com/foo?param=Value&Pet=dog",
+      fields: { "date": "Tue, 20 Apr 2021 02:07:55 GMT", "content-type": "application/json", "content-length": "18" },
+    },
+    ["date", "@method", "@path", "@authority", "content-type", "content-length"],
+    '("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519"',
+  );
+  assertEquals(
+    edKey.sign(new TextEncoder().encode(base)).toBase64(),
+    "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==",
+  );
+});
+
+Deno.test("the fields of a server's request are these, and stay these: other versions read them", () => {
+  const identity = { id: "node-a", key: edKey, certificate: new Uint8Array([1, 2, 3]) };
+  const request = { method: "POST", url: "http://node-b:8080/-/v1/peer/ping?x", body };
+  const options = { identity, nowMs: now, nonce: "0123456789abcdef" };
+  const components = '("@method" "@authority" "@path" "@query" "content-digest" "metacdn-key" "client-cert")';
+  const parameters = (keyid: string, alg: string) =>
+    `${components};created=1700000000;nonce="0123456789abcdef";keyid="${keyid}";alg="${alg}";tag="metacdn"`;
+  const fields = signRequest(request, { ...options, key, introduce: true });
+  assertEquals(
+    fields["signature-input"],
+    `metacdn=${parameters("cluster", "hmac-sha256")}, ` +
+      `metacdn-server=${parameters("node-a", "ed25519")}`,
+  );
+  assertEquals(fields["metacdn-key"], ":JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=:");
+  assertEquals(fields["client-cert"], ":AQID:");
+  assertMatch(fields.signature!, /^metacdn=:[A-Za-z0-9+/]{43}=:, metacdn-server=:[A-Za-z0-9+/]{86}==:$/);
+  assertEquals(Object.keys(fields).sort(), [
+    "client-cert",
+    "content-digest",
+    "metacdn-key",
+    "signature",
+    "signature-input",
+  ]);
+  // With less to sign by, less is said; and what was said to nobody is nothing.
+  assertEquals(Object.keys(signRequest(request, options)).sort(), ["content-digest", "signature", "signature-input"]);
+  assertEquals(signRequest(request, { ...options, identity: null, introduce: true }), {});
+  const plain = signRequest(request, { ...options, identity: null, key, introduce: true });
+  assertEquals(plain["metacdn-key"], undefined);
 });
 
 Deno.test("derived components are those of the RFC's examples", () => {
