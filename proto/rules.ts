@@ -3,10 +3,18 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { atMost, between, faults, matching, optional, type Rule, type Rules, text } from "./check.ts";
 import { isDigest } from "./digest.ts";
 import type { FieldError } from "./error.ts";
+import { type Ping, PingSchema, type Pong, PongSchema } from "./gen/metacdn/v1/cluster_pb.ts";
 import { type Manifest, ManifestSchema, OfferSchema, type Version } from "./gen/metacdn/v1/object_pb.ts";
 import { CachePolicySchema } from "./gen/metacdn/v1/policy_pb.ts";
 import { QuoteRequestSchema, SheetSchema, UsageReportSchema } from "./gen/metacdn/v1/pricing_pb.ts";
-import { AddServerSchema, type Server, ServerListSchema, ServerSchema } from "./gen/metacdn/v1/server_pb.ts";
+import {
+  AddServerSchema,
+  type ContentSummary,
+  type Liveness,
+  type Server,
+  ServerListSchema,
+  ServerSchema,
+} from "./gen/metacdn/v1/server_pb.ts";
 import { ChunkSchema, CommitUploadSchema, CreateUploadSchema } from "./gen/metacdn/v1/upload_pb.ts";
 import { pathFault } from "./path.ts";
 import { sheetFaults } from "./sheet_rules.ts";
@@ -78,6 +86,27 @@ function serverFaults(server: Server, prefix = ""): FieldError[] {
   }, prefix);
 }
 
+/** What servers tell of how others fare. A state that is not known here is passed over, not refused: it may be a newer one. */
+function livenessFaults(words: readonly Liveness[], field: string): FieldError[] {
+  return [
+    ...faults({ [field]: words }, { [field]: atMost<Liveness>(1000) }),
+    ...words.slice(0, 1000).flatMap((word, at) =>
+      faults<Liveness>(word, { id: identifier, incarnation: between(0) }, `${field}[${at}].`)
+    ),
+  ];
+}
+
+const content: Rule<ContentSummary | undefined> = (value) =>
+  !value || value.digest.length === 0 || value.digest.length === 8 ? null : "must have a digest of 8 bytes, or none";
+
+function heartbeatFaults(message: Ping | Pong): FieldError[] {
+  return [
+    ...faults<Ping | Pong>(message, { from: identifier, records: atMost(100), content }),
+    ...livenessFaults(message.news, "news"),
+    ...message.records.slice(0, 100).flatMap((server, at) => serverFaults(server, `records[${at}].`)),
+  ];
+}
+
 type Checker = (message: never) => FieldError[];
 const table = new Map<string, Checker>();
 
@@ -105,9 +134,12 @@ on(ChunkSchema, (message) => faults(message, { sha256: digest }));
 on(CommitUploadSchema, (message) => faults(message, { sha256: digest, size: between(0) }));
 on(ServerSchema, (message) => serverFaults(message));
 on(ServerListSchema, (message) => [
-  ...faults(message, { servers: atMost(1000) }),
+  ...faults(message, { servers: atMost(1000), content }),
+  ...livenessFaults(message.liveness, "liveness"),
   ...message.servers.slice(0, 1000).flatMap((server, at) => serverFaults(server, `servers[${at}].`)),
 ]);
+on(PingSchema, (message) => [...faults(message, { target: optional(identifier) }), ...heartbeatFaults(message)]);
+on(PongSchema, (message) => heartbeatFaults(message));
 on(AddServerSchema, (message) => faults(message, { url: serverUrl }));
 on(SheetSchema, (message) => sheetFaults(message));
 on(QuoteRequestSchema, (message) => [
