@@ -29,18 +29,22 @@ interface Traffic {
   protobuf: number;
   heads: number;
   lists: number;
+  listMessages: number;
   messages: number;
 }
 
 async function measure(servers: number) {
   const world = new World(servers, {});
-  const traffic: Traffic = { json: 0, protobuf: 0, heads: 0, lists: 0, messages: 0 };
+  const traffic: Traffic = { json: 0, protobuf: 0, heads: 0, lists: 0, listMessages: 0, messages: 0 };
   const count = (sent: Sent) => {
     const schema = schemaOf(sent);
     const protobuf = codecOf("protobuf").encode(schema as typeof wire.PingSchema, sent.message as wire.Ping).length;
     traffic.json += codecOf("json").encode(schema as typeof wire.PingSchema, sent.message as wire.Ping).length;
     traffic.protobuf += protobuf;
-    if (sent.name === "servers") traffic.lists += protobuf;
+    if (sent.name === "servers") {
+      traffic.lists += protobuf;
+      traffic.listMessages++;
+    }
     traffic.heads += sent.question ? HEAD_BYTES.question : HEAD_BYTES.answer;
     traffic.messages++;
   };
@@ -74,6 +78,8 @@ async function measure(servers: number) {
     round(traffic.lists),
     round(traffic.heads),
     round(traffic.protobuf + traffic.heads),
+    // What the same lists would cost if each server sent its own to each other one every 5 s, and answered theirs.
+    Math.round((traffic.lists / traffic.listMessages + 500) * 2 * (servers - 1) / 5),
     (joinMs / 1000).toFixed(1),
     seconds((time) => time.suspected),
     seconds((time) => time.told),
@@ -97,6 +103,7 @@ console.log(table([
   "of it lists (Protobuf)",
   "heads B/s",
   "Protobuf + heads",
+  "lists to all, every 5 s",
   "all joined at once, s",
   "death suspected, s",
   "all know of the suspicion, s",
