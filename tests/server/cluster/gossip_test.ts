@@ -5,6 +5,7 @@ import { CdnError, codecOf, messageFaults, wire } from "../../../proto/mod.ts";
 import { recordBytes } from "../../../server/cluster/record_bytes.ts";
 import { wordToWire } from "../../../server/cluster/swim.ts";
 import { swimDefaults } from "../../../server/cluster/swim_settings.ts";
+import { byTimer } from "../../../server/cluster/wake.ts";
 import { fakeKeys, type Member, World } from "./gossip_world.ts";
 
 const { pingMs } = swimDefaults;
@@ -21,6 +22,14 @@ function ping(from: string, target: string, more: Partial<wire.Ping> = {}): wire
 
 function news(id: string, state: "alive" | "suspect" | "dead" | "left", incarnation: number): wire.Liveness {
   return create(wire.LivenessSchema, wordToWire({ id, state, incarnation }));
+}
+
+/** Waits until something is so; the deadline is only there so that a broken test ends. */
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + 20_000; !condition();) {
+    if (Date.now() > end) throw new Error(`never came true: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 /** The status with which it is refused. */
@@ -197,6 +206,28 @@ Deno.test("what servers say to each other passes the door of both encodings", as
   world.member("d").start([world.all[0]!.url]);
   await world.until("all see each other", () => world.isWhole());
   assert(seen > 10);
+});
+
+Deno.test("it runs on real timers as well, and leaves none behind", async () => {
+  const world = new World(14, {
+    pingMs: 20,
+    pingTimeoutMs: 50,
+    backoff: { leastMs: 10, mostMs: 50 },
+    suspicionMult: 8,
+  });
+  world.schedule = byTimer;
+  world.link = () => ({ delayMs: 1, loss: 0 });
+  const begun = performance.now();
+  Object.defineProperty(world, "nowMs", { get: () => performance.now() - begun });
+  const all = ["a", "b", "c"].map((id) => world.member(id));
+  all.forEach((member, at) => member.start(at === 0 ? [] : [all[0]!.url]));
+  await until("all see each other", () => world.isWhole());
+  all[1]!.kill();
+  await until("b is dead", () => all[0]!.sees("b") === "dead" && all[2]!.sees("b") === "dead");
+  await all[2]!.gossip.leave();
+  await until("c left", () => all[0]!.sees("c") === "left");
+  for (const member of all) member.kill();
+  await Promise.all(all.map(({ gossip }) => gossip.ended()));
 });
 
 Deno.test("a heartbeat that is malformed is refused at the door", () => {
