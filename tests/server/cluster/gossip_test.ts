@@ -215,7 +215,17 @@ Deno.test("it runs on real timers as well, and leaves none behind", async () => 
     backoff: { leastMs: 10, mostMs: 50 },
     suspicionMult: 8,
   });
-  world.schedule = byTimer;
+  let open = 0;
+  world.schedule = (action, ms) => {
+    open++;
+    let isOpen = true;
+    const close = () => {
+      if (isOpen) open--;
+      isOpen = false;
+    };
+    const cancel = byTimer(() => (close(), action()), ms);
+    return () => (close(), cancel());
+  };
   world.link = () => ({ delayMs: 1, loss: 0 });
   const begun = performance.now();
   Object.defineProperty(world, "nowMs", { get: () => performance.now() - begun });
@@ -228,6 +238,7 @@ Deno.test("it runs on real timers as well, and leaves none behind", async () => 
   await until("c left", () => all[0]!.sees("c") === "left");
   for (const member of all) member.kill();
   await Promise.all(all.map(({ gossip }) => gossip.ended()));
+  await until("the last messages have arrived", () => open === 0);
 });
 
 Deno.test("a heartbeat that is malformed is refused at the door", () => {
