@@ -341,7 +341,6 @@ class RunningCluster implements Cluster {
     return this.#catalog.isWanted(path);
   }
 
-  // deno-lint-ignore require-await -- so that what it throws is a rejection
   async fetchBody(
     { sha256, size, path }: Manifest,
     { start, end }: { start: number; end: number },

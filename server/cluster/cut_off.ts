@@ -40,11 +40,4 @@ export class CutOff {
   silentMs(nowMs: number): number | null {
     return this.#cut ? nowMs - this.#heardMs : null;
   }
-
-  /** That in words. @param sinceMs by the wall clock; null: "" */
-  words(sinceMs: number | null): string {
-    return sinceMs === null
-      ? ""
-      : `nobody answers since ${new Date(sinceMs).toISOString()}: the others are down, or this server is cut off`;
-  }
 }

@@ -1,48 +1,30 @@
 /**
- * Drives membership over the network: pings, whole lists now and then, and tries of those who were lost. What it all
- * means is decided in `swim.ts`.
+ * Drives membership over the network: pings, whole lists now and then, and tries of those who were lost. What comes of
+ * it is kept in `beliefs.ts`.
  */
 import { create } from "@bufbuild/protobuf";
 import { badRequest, CdnError, compareVersions, wire } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
-import { CutOff } from "./cut_off.ts";
+import { Beliefs, type BeliefsOptions, MAX_ENTRIES } from "./beliefs.ts";
 import type { Life } from "./health.ts";
-import type { Members } from "./members.ts";
-import type { Ledger, Network } from "./ports.ts";
+import type { Network } from "./ports.ts";
 import { Prober } from "./prober.ts";
 import { stampOf } from "./records.ts";
-import type { Refusal } from "./referee.ts";
 import { type Backoff, backoffMs } from "./settings.ts";
-import { SteadyClock } from "./steady_clock.ts";
-import { type Change, type State, Swim, type Word, wordFromWire, wordToWire } from "./swim.ts";
+import type { Swim } from "./swim.ts";
 import { type SwimSettings, syncWaitMs } from "./swim_settings.ts";
-import { Telling } from "./telling.ts";
 import { type Schedule, Wake } from "./wake.ts";
 
 /** What gossip works with. */
-export interface GossipOptions {
-  members: Members;
+export interface GossipOptions extends Omit<BeliefsOptions, "onDoubt" | "onBack"> {
   network: Network;
-  ledger: Pick<Ledger, "fact" | "saveFact">;
   settings: SwimSettings & { exchangeTimeoutMs: number; backoff: Backoff };
-  now: () => number;
-  random: () => number;
   schedule: Schedule;
-  log: Logger;
   signal: AbortSignal;
-  /** Our own, told in every ping and pong. */
-  content(): wire.ContentSummary;
-  /** A server told its own. */
-  onContent(id: string, content: wire.ContentSummary): void;
-  /** What is believed of a server changed. */
-  onState(id: string, state: State): void;
   /** A ping of ours was answered. */
   onRtt?(id: string, ms: number): void;
 }
 
-/** Entries of a list, or pieces of news, in one message. */
-const MAX_ENTRIES = 1000;
 /** How many of the suspected a server looks after itself in one period, before it takes them for dead. */
 const LOOKS = 8;
 /** Whom a server that leaves tells so. */
@@ -51,42 +33,36 @@ const FAREWELLS = 3;
 /** The loops of one server, and its answers to the others'. */
 export class Gossip {
   readonly #options: GossipOptions;
+  readonly #beliefs: Beliefs;
   readonly #swim: Swim;
-  readonly #steady: SteadyClock;
-  readonly #telling: Telling;
   readonly #prober: Prober;
-  readonly #cutOff: CutOff;
   readonly #tasks = new Set<Promise<unknown>>();
   readonly #syncWake: Wake;
-  /** Since the start, or since we were cut off. */
+  /** Whole lists since the start, or since we were cut off. */
   #syncs = 0;
-  /** When each was last heard, by the wall clock; why it did not answer; when it was last pinged out of turn. */
-  readonly #heardMs = new Map<string, number>();
-  readonly #errors = new Map<string, string>();
+  /** When each was last pinged out of turn. */
   readonly #pokedMs = new Map<string, number>();
 
   /** Raises our incarnation over that of earlier runs, durably. */
   constructor(options: GossipOptions) {
     this.#options = options;
-    const { members, ledger, settings, schedule, now } = options;
-    const before = Number(ledger.fact("incarnation") ?? 0);
-    this.#swim = new Swim(members.self.id, (Number.isSafeInteger(before) ? before : 0) + 1, settings);
-    ledger.saveFact("incarnation", String(this.#swim.self.incarnation));
-    this.#steady = new SteadyClock(now, settings.pingMs * 2);
-    this.#telling = new Telling({ swim: this.#swim, members, settings });
-    this.#cutOff = new CutOff({ swim: this.#swim, settings });
-    this.#syncWake = new Wake(schedule);
+    this.#beliefs = new Beliefs({
+      ...options,
+      onDoubt: (id) => this.#poke(id),
+      onBack: () => {
+        this.#prober.relax();
+        this.#syncs = 0;
+        this.#syncWake.call();
+      },
+    });
+    this.#swim = this.#beliefs.swim;
+    this.#syncWake = new Wake(options.schedule);
     this.#prober = new Prober({
       ...options,
       swim: this.#swim,
       question: (to, target) =>
-        create(wire.PingSchema, {
-          from: members.self.id,
-          target,
-          content: options.content(),
-          ...this.#telling.to(to),
-        }),
-      onPong: (id, pong) => this.#hear(pong, id),
+        create(wire.PingSchema, { from: options.members.self.id, target, ...this.#beliefs.message(to) }),
+      onPong: (id, pong) => this.#beliefs.hear(pong, id),
       onRtt: (id, ms) => options.onRtt?.(id, ms),
       run: (task) => this.#run(task),
     });
@@ -95,7 +71,6 @@ export class Gossip {
   /** Begins; we have announced ourselves. */
   start(): void {
     this.follow();
-    this.#cutOff.heard(this.#steady.read());
     this.#run(this.#beat());
     this.#run(this.#sync());
   }
@@ -107,36 +82,20 @@ export class Gossip {
 
   /** The list changed: pings go to those who are on it, and what is new is told. */
   follow(): void {
-    const { members, random } = this.#options;
-    for (const id of this.#telling.follow()) this.#swim.hope(id);
-    const ids = new Set(members.others().map(({ id }) => id));
-    for (const id of this.#swim.follow(ids, this.#steady.read(), random)) {
+    for (const id of this.#beliefs.follow()) {
       this.#prober.forget(id);
-      this.#telling.hush(id);
-      for (const map of [this.#heardMs, this.#errors, this.#pokedMs]) map.delete(id);
+      this.#pokedMs.delete(id);
     }
   }
 
-  /** How a server fares, as far as is known here. */
+  /** How a server fares, as far as is known here; of ourselves: whether we seem to be cut off. */
   state(id: string): Life {
-    const { self } = this.#swim;
-    if (id === self.id) {
-      const { incarnation } = self;
-      return { state: "self", incarnation, heardMs: this.#options.now(), error: this.#cutOff.words(this.#sinceCut()) };
-    }
-    const { state, incarnation } = this.#swim.get(id) ?? { state: "unknown", incarnation: 0 } as const;
-    return { state, incarnation, heardMs: this.#heardMs.get(id) ?? 0, error: this.#errors.get(id) ?? "" };
+    return this.#beliefs.state(id);
   }
 
   /** A server called us, in whatever matter; the caller has proven who it is. */
   heard(id: string): void {
-    const standing = this.#swim.get(id);
-    if (!standing) return;
-    this.#heardMs.set(id, this.#options.now());
-    this.#swim.heard(id, this.#steady.read());
-    this.#endCut();
-    // It lives, but only it can say so: it hears from our ping what is believed of it.
-    if (standing.state !== "alive") this.#poke(id);
+    this.#beliefs.heard(id);
   }
 
   /**
@@ -145,17 +104,12 @@ export class Gossip {
    * @throws {CdnError} 403 where it speaks for another, or was removed; 409 where it has our own id.
    */
   async answerPing(ping: wire.Ping, from: string | null): Promise<wire.Pong> {
-    const { members, content } = this.#options;
+    const { members } = this.#options;
     this.#admit(ping.from, from, ping.from);
-    this.#hear(ping, ping.from);
+    this.#beliefs.hear(ping, ping.from);
     const isUs = ping.target === "" || ping.target === members.self.id;
     const reached = isUs || (members.get(ping.from) !== null && await this.#prober.reach(ping.target));
-    return create(wire.PongSchema, {
-      from: members.self.id,
-      reached,
-      content: content(),
-      ...this.#telling.to(ping.from),
-    });
+    return create(wire.PongSchema, { from: members.self.id, reached, ...this.#beliefs.message(ping.from) });
   }
 
   /**
@@ -163,22 +117,17 @@ export class Gossip {
    * @throws {CdnError} as {@link answerPing}; 403 also where its own record is forged or unsafe.
    */
   answerServers(list: wire.ServerList, from: string | null): wire.ServerList {
-    const [speaker] = list.servers;
     if (list.servers.length > MAX_ENTRIES || list.liveness.length > MAX_ENTRIES) {
       throw badRequest(`Malformed ServerList: it must have at most ${MAX_ENTRIES} entries`);
     }
-    if (speaker) {
-      if (this.#isUs(speaker)) return this.#list();
-      this.#admit(speaker.id, from, speaker.url);
-      const refusal = this.#hearList(list, speaker.id);
-      if (refusal?.fault) {
-        throw new CdnError(`Cannot take the word of ${speaker.id}: its record ${refusal.reason}`, {
-          source: "client",
-          status: 403,
-        });
-      }
+    const [speaker] = list.servers;
+    if (!speaker || this.#isUs(speaker)) return this.#beliefs.list();
+    this.#admit(speaker.id, from, speaker.url);
+    const refusal = this.#beliefs.hearList(list, speaker.id);
+    if (refusal?.fault) {
+      throw forbidden(`Cannot take the word of ${speaker.id}: its record ${refusal.reason}`);
     }
-    return this.#list();
+    return this.#beliefs.list();
   }
 
   /**
@@ -188,12 +137,12 @@ export class Gossip {
    */
   async exchange(url: string): Promise<wire.Server> {
     const { members, network, settings, signal } = this.#options;
-    const list = await network.ask(url, "servers", this.#list(), { timeoutMs: settings.exchangeTimeoutMs, signal })
-      .catch((error) => {
-        // It says what `#refuseTwin` does.
-        if (error instanceof CdnError && error.status === 409) members.warnOfTwin(url);
-        throw error;
-      });
+    const options = { timeoutMs: settings.exchangeTimeoutMs, signal };
+    const list = await network.ask(url, "servers", this.#beliefs.list(), options).catch((error) => {
+      // It says what `#refuseTwin` does.
+      if (error instanceof CdnError && error.status === 409) members.warnOfTwin(url);
+      throw error;
+    });
     const [speaker] = list.servers;
     if (!speaker || speaker.removed) {
       throw new CdnError(`Cannot learn who is at ${url}: its list does not begin with itself`, { source: "peer" });
@@ -203,13 +152,13 @@ export class Gossip {
     // A removed server's words about others count no longer.
     if (members.isRemoved(speaker.id)) return speaker;
     const newcomer = members.others().length === 0;
-    const refusal = this.#hearList(list, speaker.id);
+    const refusal = this.#beliefs.hearList(list, speaker.id);
     if (refusal) {
       throw new CdnError(`Cannot take the word of ${url}: the record of ${speaker.id} ${refusal.reason}`, {
         source: "peer",
       });
     }
-    if (newcomer) this.#telling.hushRecords();
+    if (newcomer) this.#beliefs.hushRecords();
     return speaker;
   }
 
@@ -221,8 +170,7 @@ export class Gossip {
     const timeoutMs = settings.pingTimeoutMs * 2;
     const told = this.#swim.some(FAREWELLS, random).map((id) => this.#prober.ping(id, timeoutMs));
     const wake = new Wake(schedule);
-    const all = Promise.allSettled(told).then(() => wake.call());
-    this.#run(all);
+    this.#run(Promise.allSettled(told).then(() => wake.call()));
     await wake.sleep(timeoutMs, signal);
   }
 
@@ -240,10 +188,9 @@ export class Gossip {
     const { settings, random, schedule, signal } = this.#options;
     const wake = new Wake(schedule);
     while (!this.#isOver) {
-      const nowMs = this.#steady.read();
-      for (const change of this.#swim.expire(nowMs)) this.#changed(change);
+      this.#beliefs.tick();
+      const nowMs = this.#beliefs.steadyMs();
       for (const doubted of this.#swim.doubted(nowMs, LOOKS, random)) this.#run(this.#probe(doubted));
-      this.#watchCut(nowMs);
       const id = this.#swim.next(random, (other) => this.#prober.isBusy(other));
       if (id !== null) this.#run(this.#probe(id));
       const lost = this.#swim.retry(nowMs, random);
@@ -283,11 +230,17 @@ export class Gossip {
 
   async #probe(id: string): Promise<void> {
     const found = await this.#prober.probe(id);
-    if (!found || this.#isOver || !this.#swim.get(id)) return;
-    this.#setError(id, found.error);
-    if (found.reached) return;
-    const change = this.#swim.suspect(id, this.#steady.read());
-    if (change) this.#changed(change);
+    if (!found || this.#isOver) return;
+    this.#beliefs.answered(id, found.error);
+    if (!found.reached) this.#beliefs.suspect(id);
+  }
+
+  /** Pings a server out of turn, but no more than once a period. */
+  #poke(id: string): void {
+    const nowMs = this.#beliefs.steadyMs();
+    if (this.#isOver || nowMs - (this.#pokedMs.get(id) ?? -Infinity) < this.#options.settings.pingMs) return;
+    this.#pokedMs.set(id, nowMs);
+    this.#run(this.#probe(id));
   }
 
   /** True where it answered. */
@@ -297,137 +250,20 @@ export class Gossip {
     try {
       const speaker = await this.exchange(url);
       if (speaker.id !== id) throw new CdnError(`${url} is ${speaker.id}, not ${id}`, { source: "peer", status: 421 });
-      this.#setError(id, "");
+      this.#beliefs.answered(id, "");
       return true;
     } catch (error) {
-      if (!this.#options.signal.aborted && this.#swim.get(id)) this.#setError(id, words(error));
+      if (!this.#options.signal.aborted) this.#beliefs.answered(id, words(error));
       return false;
     }
   }
 
-  #setError(id: string, error: string): void {
-    const before = this.#errors.get(id) ?? "";
-    if (error === "") this.#errors.delete(id);
-    else this.#errors.set(id, error);
-    if (error !== "" && before === "") this.#options.log.info("a server did not answer", { id, error });
-  }
-
-  /** Pings a server out of turn, but no more than once a period. */
-  #poke(id: string): void {
-    const nowMs = this.#steady.read();
-    if (this.#isOver || nowMs - (this.#pokedMs.get(id) ?? -Infinity) < this.#options.settings.pingMs) return;
-    this.#pokedMs.set(id, nowMs);
-    this.#run(this.#probe(id));
-  }
-
-  /** Takes what a ping or a pong says; from servers that are on the list only. */
-  #hear({ news, records, content }: wire.Ping | wire.Pong, from: string): void {
-    const { members, onContent } = this.#options;
-    if (records.length > 0) members.learn(records.slice(0, MAX_ENTRIES), from);
-    if (!members.get(from)) return;
-    this.#endCut();
-    this.#take(news.slice(0, MAX_ENTRIES), from);
-    this.heard(from);
-    if (content) onContent(from, content);
-  }
-
-  /** The same for a whole list. @returns why the speaker's own record was not taken, or null */
-  #hearList(list: wire.ServerList, from: string): Refusal | null {
-    const { members, onContent } = this.#options;
-    const refusal = members.learn(list.servers.slice(0, MAX_ENTRIES), from)
-      .find(({ record }) => record.id === from && record.publicKey.length > 0);
-    if (refusal) return refusal;
-    if (!members.get(from)) return null;
-    this.#endCut();
-    this.#take(list.liveness.slice(0, MAX_ENTRIES), from, { whole: true });
-    this.heard(from);
-    if (list.content) onContent(from, list.content);
-    return null;
-  }
-
-  #take(news: wire.Liveness[], from: string, { whole = false } = {}): void {
-    for (const liveness of news) {
-      const word = wordFromWire(liveness);
-      if (!word) continue;
-      const change = this.#swim.merge(this.#softened(word, whole), this.#steady.read());
-      if (!change) continue;
-      // What a whole list tells of a server of which we knew nothing, others know.
-      this.#changed(change, { tell: !(whole && change.before === "unknown") });
-      if (change.id === this.#swim.self.id) this.#poke(from);
-    }
-  }
-
-  /**
-   * News of a death as no more than a suspicion, where we have seen otherwise, or where it stands in a whole list: after
-   * a partition these have many dead who live. So they can speak up first.
-   */
-  #softened(word: Word, whole: boolean): Word {
-    const known = this.#swim.get(word.id);
-    if (word.state !== "dead" || (known?.state !== "alive" && known?.state !== "suspect")) return word;
-    const sees = this.#swim.heardWithin(word.id, this.#steady.read());
-    return whole || sees ? { ...word, state: "suspect" } : word;
-  }
-
-  #changed({ id, state, incarnation, before }: Change, { tell = true } = {}): void {
-    const { ledger, log, onState } = this.#options;
-    if (id === this.#swim.self.id) {
-      ledger.saveFact("incarnation", String(incarnation));
-      if (before !== "alive") log.info("refuted that this server does not answer", { said: before, incarnation });
-      return;
-    }
-    if (tell && !this.#cutOff.isCut) this.#telling.tell(id);
-    if (state === before) return;
-    if (state === "dead") log.warn("a server is dead", { id, error: this.#errors.get(id) ?? "" });
-    else log.info(LOGGED[state], { id });
-    onState(id, state);
-  }
-
-  #watchCut(nowMs: number): void {
-    if (!this.#cutOff.watch(nowMs)) return;
-    this.#options.log.warn("nobody answers: the others are down, or this server is cut off");
-    for (const id of this.#swim.in("alive", "unknown")) {
-      const change = this.#swim.suspect(id, nowMs);
-      if (change) this.#changed(change);
-    }
-  }
-
-  /** Somebody was heard: what we believed while we reached nobody is worth nothing. */
-  #endCut(): void {
-    const sinceMs = this.#cutOff.heard(this.#steady.read());
-    if (sinceMs === null) return;
-    this.#options.log.info("others answer again");
-    for (const id of this.#swim.pardon(sinceMs)) this.#telling.hush(id);
-    this.#prober.relax();
-    this.#syncs = 0;
-    this.#syncWake.call();
-  }
-
-  /** Since when nobody answered, by the wall clock. */
-  #sinceCut(): number | null {
-    const silentMs = this.#cutOff.silentMs(this.#steady.read());
-    return silentMs === null ? null : this.#options.now() - silentMs;
-  }
-
-  #list(): wire.ServerList {
-    const { members, content } = this.#options;
-    return create(wire.ServerListSchema, {
-      servers: members.records(),
-      liveness: this.#swim.words().map(wordToWire),
-      content: content(),
-    });
-  }
-
-  /** Who may speak: itself, where it is on the list or new to it. */
+  /** Who may speak: each for itself, unless it was removed. */
   #admit(id: string, proven: string | null, where: string): void {
-    if (proven !== null && proven !== id) {
-      throw new CdnError(`${proven} cannot speak for ${id}`, { source: "client", status: 403 });
-    }
+    if (proven !== null && proven !== id) throw forbidden(`${proven} cannot speak for ${id}`);
     this.#refuseTwin(id, where);
     if (!this.#options.members.isRemoved(id)) return;
-    throw new CdnError(`${id} was taken off the list of servers; an admin can add it again`, {
-      source: "client",
-      status: 403,
-    });
+    throw forbidden(`${id} was taken off the list of servers; an admin can add it again`);
   }
 
   #isUs(speaker: wire.Server): boolean {
@@ -450,7 +286,9 @@ export class Gossip {
   }
 }
 
-const LOGGED = { alive: "a server is alive", suspect: "a server is suspected", left: "a server left" } as const;
+function forbidden(message: string): CdnError {
+  return new CdnError(message, { source: "client", status: 403 });
+}
 
 function jittered(ms: number, random: () => number): number {
   return ms * (0.75 + random() / 2);

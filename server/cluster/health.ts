@@ -27,6 +27,8 @@ export interface Life {
 const FAULT_MS = 3_600_000;
 /** Marks of one server that are kept. */
 const MAX_MARKS = 10;
+/** Servers of which anything is kept. */
+const MAX_IDS = 2000;
 
 /** One record a server. */
 export class Health {
@@ -104,7 +106,11 @@ export class Health {
 
   #of(id: string): Signs {
     let signs = this.#signs.get(id);
-    if (!signs) this.#signs.set(id, signs = { refusal: "", fault: null, marks: [], content: null });
+    if (!signs) {
+      // Ids may be those of strangers, who can have many.
+      if (this.#signs.size >= MAX_IDS) this.#signs.delete(this.#signs.keys().next().value!);
+      this.#signs.set(id, signs = { refusal: "", fault: null, marks: [], content: null });
+    }
     return signs;
   }
 }

@@ -197,9 +197,11 @@ export class Members {
     const fault = recordFault(record) ?? this.#referee.ownFault(record)?.reason;
     if (fault) return fault;
     const admin = this.#records.get(record.id, "admin");
-    const letIn = admin?.removed ? [this.#adminRecord(record, { removed: false, draining: admin.draining })] : [];
-    const [refusal] = this.learn([...letIn, record], from);
-    return refusal?.reason ?? null;
+    if (admin?.removed) {
+      this.#keep(this.#adminRecord(record, { removed: false, draining: admin.draining }), from);
+      this.onChange();
+    }
+    return this.learn([record], record.id)[0]?.reason ?? null;
   }
 
   /** False where it is ourselves, or not on the list. */

@@ -34,7 +34,7 @@ export interface Found {
   error: string;
 }
 
-/** How much we doubt ourselves at most (the local health multiplier of Lifeguard, Dadgar et al., 2017, §III-A). */
+/** How much we doubt ourselves at most (the local health multiplier of Lifeguard: A. Dadgar et al., 2017). */
 const MAX_STRAIN = 4;
 /** How much longer than its timeout a ping stays open: so a slow server's round trip is measured, and waited for the next time. */
 const PATIENCE = 10;

@@ -19,6 +19,9 @@ export type Kind = "own" | "admin";
 /** The most servers that are listed; both records of each fit into one list (1000). */
 export const MAX_SERVERS = 450;
 
+/** The longest certificate, in bytes. */
+const MAX_CERTIFICATE = 16_384;
+
 /** Who wrote this record: only what a server says of itself carries a key. */
 export function kindOf(record: wire.Server): Kind {
   return record.publicKey.length > 0 ? "own" : "admin";
@@ -34,6 +37,7 @@ export function recordFault(record: wire.Server): string | null {
   if (record.signature.length !== 64) return "is not signed";
   if (kindOf(record) === "admin") return record.certificate.length > 0 ? "has a certificate, but no key" : null;
   if (record.publicKey.length !== 32) return "has a malformed key";
+  if (record.certificate.length > MAX_CERTIFICATE) return "has a certificate that is too long";
   if (record.updated?.server !== record.id) return "speaks for another server";
   const isAdmins = record.removed || record.draining || record.knownKeys.length > 0;
   return isAdmins ? "says of itself what only admins say" : null;

@@ -32,7 +32,7 @@ export const swimDefaults: SwimSettings = {
   deadRetryMs: 30_000,
 };
 
-/** How long a suspected server has to speak up, of `servers` in all (SWIM §4.2; the factor is that of Lifeguard §III). */
+/** How long a suspected server has to speak up, of `servers` in all (SWIM §4.2; grown as HashiCorp's memberlist does). */
 export function suspicionMs(servers: number, { suspicionMult, pingMs }: SwimSettings): number {
   return suspicionMult * Math.max(1, Math.log10(servers + 1)) * pingMs;
 }

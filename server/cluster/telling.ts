@@ -20,7 +20,8 @@ export class Telling {
 
   constructor(options: { swim: Swim; members: Members; settings: SwimSettings }) {
     this.#options = options;
-    this.#seen = keyed(options.members.records());
+    const { self } = options.members;
+    this.#seen = keyed(options.members.records().filter((record) => record !== self));
   }
 
   /** Something is new of this server. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { compareVersions, type Manifest, type Metadata } from "../../proto/mod.ts";
+import { CdnError, compareVersions, type Manifest, type Metadata } from "../../proto/mod.ts";
 import { HybridClock } from "../../server/clock.ts";
 import { KeyedLock } from "../../server/keyed_lock.ts";
 import { memoryStore, type Store } from "../../server/store/mod.ts";
@@ -11,16 +11,18 @@ async function* once(text: string) {
   yield new TextEncoder().encode(text);
 }
 
-function writerOn(store: Store, nowMs = 1000) {
-  let changes = 0;
-  const cluster = { changed: () => void changes++, copies: () => 3 };
-  const writer = createWriter({ store, cluster, clock: new HybridClock("me"), now: () => nowMs });
-  return { writer, changes: () => changes };
+function writerOn(store: Store, nowMs = 1000, draining = false) {
+  const cluster = {
+    sign: (manifest: Manifest) => ({ ...manifest, signature: btoa("s".repeat(64)) }),
+    copies: () => 3,
+    draining: () => draining,
+  };
+  return createWriter({ store, cluster, clock: new HybridClock("me"), now: () => nowMs });
 }
 
 Deno.test("a write is stamped after what is there, however far ahead that is", async () => {
   const store = memoryStore();
-  const { writer, changes } = writerOn(store);
+  const writer = writerOn(store);
   const body = await store.stage(once("one"));
   const foreign: Manifest = {
     path: "/x",
@@ -32,7 +34,8 @@ Deno.test("a write is stamped after what is there, however far ahead that is", a
   await store.put(foreign);
   const { manifest, copies, created } = await writer.write("/x", await store.stage(once("two")), metadata);
   assert(compareVersions(manifest.version, foreign.version) > 0);
-  assertEquals([manifest.version.server, copies, created, changes()], ["me", 3, false, 1]);
+  assertEquals([manifest.version.server, copies, created], ["me", 3, false]);
+  assertEquals((await store.get("/x"))?.signature, btoa("s".repeat(64)), "it is signed before it is put");
   const removed = await writer.remove("/x");
   assert(removed.manifest.deleted && compareVersions(removed.manifest.version, manifest.version) > 0);
   assertEquals((await writer.write("/x", body, metadata)).created, true);
@@ -52,7 +55,7 @@ Deno.test("a version that comes in between is overtaken, and its precondition as
     },
   };
   const seen: (Manifest | null)[] = [];
-  const { manifest } = await writerOn(store).writer.write("/x", body, metadata, (current) => void seen.push(current));
+  const { manifest } = await writerOn(store).write("/x", body, metadata, (current) => void seen.push(current));
   assertEquals(await inner.get("/x"), manifest);
   assertEquals(seen.map((one) => one?.version.server), [undefined, "zz"]);
 });
@@ -61,9 +64,19 @@ Deno.test("where newer versions never end, the write is refused and may be tried
   const inner = memoryStore();
   const body = await inner.stage(once("one"));
   const store: Store = { ...inner, put: () => Promise.resolve(false) };
-  const { writer, changes } = writerOn(store);
+  const writer = writerOn(store);
   const error = await assertRejects(() => writer.write("/x", body, metadata));
-  assertEquals([(error as { status?: number }).status, changes()], [503, 0]);
+  assertEquals((error as { status?: number }).status, 503);
+});
+
+Deno.test("a server that is being drained takes no write, and says to go elsewhere", async () => {
+  const store = memoryStore();
+  const writer = writerOn(store, 1000, true);
+  const body = await store.stage(once("one"));
+  const error = await assertRejects(() => writer.write("/x", body, metadata), CdnError, "being drained");
+  assertEquals([error.status, error.retry], [503, true]);
+  await assertRejects(() => writer.remove("/x"), CdnError, "being drained");
+  assertEquals(await store.get("/x"), null);
 });
 
 Deno.test("one key's work is done in order, also after a failure; other keys do not wait", async () => {

@@ -208,8 +208,11 @@ export class World {
   }
 
   /** Starts `count` members, each told of the first, and runs until all see each other alive. */
-  async grown(count: number): Promise<Member[]> {
-    const all = Array.from({ length: count }, (_, at) => this.member(`s${String(at).padStart(3, "0")}`));
+  async grown(count: number, certificate: Uint8Array<ArrayBuffer> = new Uint8Array()): Promise<Member[]> {
+    const all = Array.from({ length: count }, (_, at) => {
+      const id = `s${String(at).padStart(3, "0")}`;
+      return this.member(id, { keys: fakeKeys(id, certificate) });
+    });
     all.forEach((member, at) => member.start(at === 0 ? [] : [all[0]!.url]));
     await this.until("all see each other", () => this.isWhole());
     return all;
