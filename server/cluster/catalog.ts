@@ -285,10 +285,12 @@ export class Catalog {
 
   /** Puts what is newer than all that is known, where its body is here. */
   async #putHeld(manifest: Manifest): Promise<boolean> {
+    const { store } = this.#options;
+    if (!manifest.deleted && await bodySize(store, manifest.sha256) === null) return false;
     try {
-      if (!await this.#options.store.put(manifest)) return false;
+      if (!await store.put(manifest)) return false;
     } catch (error) {
-      if (error instanceof CdnError && error.status === 409) return false;
+      if (error instanceof CdnError && error.status === 409) return false; // it was lost just now
       throw error;
     }
     const wanted = this.#wanted.get(manifest.path);
