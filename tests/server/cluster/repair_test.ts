@@ -95,9 +95,9 @@ Deno.test("a new server is filled at once; later a difference must last before i
 
   await world.learn("a", [live("/y", stampOf(START + 1))]);
   await world.learn("b", [live("/z", stampOf(START + 1))]);
-  await world.pass(3000);
+  await world.pass(2900);
   assertEquals(world.net.traffic.messages, before);
-  await world.pass(2000);
+  await world.pass(200);
   assertEquals(await paths(b), await paths(world.sites.get("a")!));
   assert((await paths(b)).includes("/y") && (await paths(b)).includes("/z"));
   await world.close();
