@@ -115,7 +115,7 @@ export class Catalog {
    * @throws the signal's reason where it aborts.
    */
   async open(): Promise<void> {
-    const { signal, schedule, log, now } = this.#options;
+    const { signal, log, now } = this.#options;
     const startedMs = now();
     for (let more = true; more;) {
       signal.throwIfAborted();
@@ -125,10 +125,15 @@ export class Catalog {
         this.#counted = page.more ? page.rows.at(-1)! : null;
         return page.more;
       });
-      await new Promise<void>((turn) => schedule(turn, 0));
+      await this.pause();
     }
     const { count } = this.tree.node("");
     log.info("read the catalog", { objects: count, wanted: this.#wanted.total().objects, ms: now() - startedMs });
+  }
+
+  /** Lets others have their turn, amid long work. */
+  async pause(): Promise<void> {
+    await new Promise<void>((turn) => this.#options.schedule(turn, 0));
   }
 
   /** Resolves when nothing of it runs any more; the signal must have been aborted. */
