@@ -14,7 +14,7 @@ import { table } from "../kit.ts";
 const HEADS = 600;
 const sizes = Deno.args.length > 0 ? Deno.args.map(Number) : [1_000, 10_000, 100_000, 1_000_000];
 const never = new AbortController().signal;
-const rows: (string | number)[][] = [];
+console.log(table(["case", "objects", "messages", "bytes (JSON)", "bytes (Protobuf)", "ms"], []));
 
 for (const size of sizes) {
   const objects = Array.from({ length: size }, (_, n) => live(`/photos/2026/${n}.jpg`, stampOf(START)));
@@ -36,7 +36,8 @@ for (const size of sizes) {
     await work();
     const { messages, json, protobuf } = net.traffic;
     const ms = Math.round(performance.now() - begin);
-    rows.push([what, size, messages, json + messages * HEADS, protobuf + messages * HEADS, ms]);
+    const row = [what, size, messages, json + messages * HEADS, protobuf + messages * HEADS, ms];
+    console.log(`| ${row.join(" | ")} |`);
   };
   await measure("ten differ", () => a.repair.reconcile(b, never));
   if (size <= 100_000) {
@@ -44,5 +45,3 @@ for (const size of sizes) {
     await measure("all is new", () => empty.repair.reconcile(b, never));
   }
 }
-
-console.log(table(["case", "objects", "messages", "bytes (JSON)", "bytes (Protobuf)", "ms"], rows));
