@@ -115,7 +115,7 @@ export class Catalog {
    * @throws the signal's reason where it aborts.
    */
   async open(): Promise<void> {
-    const { signal, schedule, log, now } = this.#options;
+    const { signal, log, now } = this.#options;
     const startedMs = now();
     for (let more = true; more;) {
       signal.throwIfAborted();
@@ -125,10 +125,15 @@ export class Catalog {
         this.#counted = page.more ? page.rows.at(-1)! : null;
         return page.more;
       });
-      await new Promise<void>((turn) => schedule(turn, 0));
+      await this.pause();
     }
     const { count } = this.tree.node("");
     log.info("read the catalog", { objects: count, wanted: this.#wanted.total().objects, ms: now() - startedMs });
+  }
+
+  /** Lets others have their turn, amid long work. */
+  async pause(): Promise<void> {
+    await new Promise<void>((turn) => this.#options.schedule(turn, 0));
   }
 
   /** Resolves when nothing of it runs any more; the signal must have been aborted. */
@@ -285,10 +290,12 @@ export class Catalog {
 
   /** Puts what is newer than all that is known, where its body is here. */
   async #putHeld(manifest: Manifest): Promise<boolean> {
+    const { store } = this.#options;
+    if (!manifest.deleted && await bodySize(store, manifest.sha256) === null) return false;
     try {
-      if (!await this.#options.store.put(manifest)) return false;
+      if (!await store.put(manifest)) return false;
     } catch (error) {
-      if (error instanceof CdnError && error.status === 409) return false;
+      if (error instanceof CdnError && error.status === 409) return false; // it was lost just now
       throw error;
     }
     const wanted = this.#wanted.get(manifest.path);

@@ -48,10 +48,11 @@ export async function openPartials(
 
     append: (sha256, { fresh }) =>
       withRoom("take the body", async () => {
+        const file = fileOf(sha256);
         const requireFree = () => requireRoom("take the body", folder, 0, minFreeBytes);
         requireFree();
         const options = { write: true, create: true, truncate: fresh, append: !fresh };
-        return new FileWriter(await Deno.open(fileOf(sha256), options), requireFree);
+        return new FileWriter(await Deno.open(file, options), requireFree);
       }),
 
     read: (sha256, start) => readFrom(fileOf(sha256), start),

@@ -70,8 +70,12 @@ export interface Tally {
   aside: number;
 }
 
-/** Messages in a row without any result, after which the peer is left. An honest one has a few dozen. */
+/** Messages beyond one for each result, after which the peer is left. An honest one needs a few dozen. */
 const MOST_IDLE = 1000;
+/** Where we have nothing and the peer has about so many, they are taken page by page; fewer are asked for with others. */
+const WORTH_A_PAGE = 100;
+/** Manifests that are checked in one go: a signature takes about 0.1 ms. */
+const CHECKS_A_TURN = 50;
 const NOTHING: EntryDigest = { high: 0, low: 0 };
 
 /**
@@ -90,13 +94,15 @@ class Comparison {
   readonly tally: Tally = { messages: 0, learned: 0, offered: 0, refused: 0, aside: 0 };
   readonly #options: ReconcileOptions;
   readonly #catalog: Catalog;
-  readonly #stack: string[] = [""];
+  /** Nodes that differ, and how much the peer has there, as far as its parent tells. */
+  readonly #stack: { name: string; guess: number }[] = [{ name: "", guess: Infinity }];
   /** Keys that are asked for with the next message. */
   #keys: number[] = [];
   #offers: Manifest[] = [];
   #offerBytes = 0;
   #aside: Manifest[] = [];
-  #idle = 0;
+  /** Manifests that one of both lacked. */
+  #results = 0;
 
   constructor(options: ReconcileOptions) {
     this.#options = options;
@@ -106,8 +112,8 @@ class Comparison {
   async run(): Promise<void> {
     while (this.#stack.length > 0) {
       const names: string[] = [];
-      for (const name of this.#stack.splice(-limits.nodes)) {
-        if (await this.#isEmpty(name)) await this.#takeAll(name);
+      for (const { name, guess } of this.#stack.splice(-limits.nodes)) {
+        if (guess >= WORTH_A_PAGE && await this.#isEmpty(name)) await this.#takeAll(name);
         else names.push(name);
       }
       if (names.length > 0) await this.#compare(names);
@@ -123,7 +129,7 @@ class Comparison {
     for (const [at, name] of names.entries()) {
       const node = nodes[at]!;
       this.#checkNode(name, node);
-      if (node.children.length > 0) await this.#compareChildren(name, node.children);
+      if (node.children.length > 0) await this.#compareChildren(name, node);
       else await this.#compareEntries(name, entriesFromBytes(node.entries));
     }
   }
@@ -145,14 +151,14 @@ class Comparison {
     }
   }
 
-  async #compareChildren(name: string, children: Uint8Array): Promise<void> {
+  async #compareChildren(name: string, { count, children }: wire.TreeAnswer_Node): Promise<void> {
     const mine = await this.#childrenOf(name);
     for (const [digit, digest] of mine.entries()) {
       const theirs = digestFromBytes(children, digit * 8);
       if (sameDigest(digest, theirs)) continue;
       const child = name + digit.toString(16);
       if (sameDigest(theirs, NOTHING)) await this.#give(child);
-      else this.#stack.push(child);
+      else this.#stack.push({ name: child, guess: Number(count) / 16 });
     }
   }
 
@@ -235,6 +241,7 @@ class Comparison {
     if (page.manifests.length > limits.manifests) throw this.#fault("sent more manifests than were asked for");
     const before = last;
     const news: Manifest[] = [];
+    let checks = 0;
     for (const message of page.manifests) {
       const manifest = manifestFromWire(message);
       const place = { key: pathKey(manifest.path), path: manifest.path };
@@ -243,6 +250,7 @@ class Comparison {
       last = place;
       const known = await this.#catalog.get(manifest.path);
       if (known && compareVersions(known.version, manifest.version) >= 0) continue;
+      if (++checks % CHECKS_A_TURN === 0) await this.#catalog.pause();
       const reason = malformed(message) ?? await this.#options.check(manifest);
       if (reason === null) news.push(manifest);
       else this.#refuse(manifest, reason);
@@ -269,7 +277,7 @@ class Comparison {
     }
     if (learned === 0) return;
     this.tally.learned += learned;
-    this.#idle = 0;
+    this.#results += learned;
     this.#options.onProgress?.(this.tally);
   }
 
@@ -277,7 +285,7 @@ class Comparison {
   async #lacks(manifest: Manifest, knownThere: boolean): Promise<void> {
     const verdict = this.#options.verdict(manifest, knownThere);
     if (verdict === "keep") return;
-    this.#idle = 0;
+    this.#results++;
     if (verdict === "set aside") {
       if (this.#aside.push(manifest) === limits.manifests) await this.#flushAside();
       return;
@@ -309,8 +317,9 @@ class Comparison {
 
   async #ask<Name extends "tree" | "manifests">(name: Name, question: Question<Name>): Promise<Answer<Name>> {
     this.#options.signal.throwIfAborted();
-    if (this.#idle++ > MOST_IDLE) throw this.#fault(`brought nothing in ${MOST_IDLE} messages`);
-    this.tally.messages++;
+    if (this.tally.messages++ > MOST_IDLE + this.#results) {
+      throw this.#fault(`brought ${this.#results} results in ${this.tally.messages} messages`);
+    }
     question.from = this.#options.self;
     return await this.#options.ask(name, question);
   }

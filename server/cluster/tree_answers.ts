@@ -29,6 +29,8 @@ export const limits = {
 /** Bytes of an entry on the wire: key and digest. */
 export const ENTRY_BYTES = 14;
 const KEY_BYTES = 6;
+/** Nodes that are answered in one go; in between others have their turn. */
+const NODES_A_TURN = 16;
 
 /** What the answers need to know. */
 export interface AnswerOptions {
@@ -46,7 +48,10 @@ export async function answerTree({ catalog }: AnswerOptions, question: wire.Tree
   if (nodes.length > limits.nodes) throw badRequest(`A question may have at most ${limits.nodes} nodes`);
   if (!nodes.every(isNodeName)) throw badRequest("A node is named by up to 12 hexadecimal digits");
   const answers: wire.TreeAnswer_Node[] = [];
-  for (const name of nodes) answers.push(await answerNode(catalog, name));
+  for (const name of nodes) {
+    answers.push(await answerNode(catalog, name));
+    if (answers.length % NODES_A_TURN === 0) await catalog.pause();
+  }
   return create(wire.TreeAnswerSchema, { nodes: answers });
 }
 
@@ -110,9 +115,10 @@ export async function* everything(catalog: Catalog, [from, to]: [number, number]
   for (let more = true; more;) {
     const page = await catalog.knows(from, to, limits.manifests, after);
     yield* page.entries;
-    more = page.more;
     const last = page.entries.at(-1);
     if (last) after = { key: last.key, path: last.manifest.path };
+    more = page.more;
+    if (more) await catalog.pause();
   }
 }
 

@@ -41,6 +41,11 @@ export class VirtualTime {
     return () => void this.#timers.delete(timer);
   };
 
+  /** As if every process had stood still for `ms`. */
+  leap(ms: number): void {
+    this.nowMs += ms;
+  }
+
   /** Lets `ms` pass, timer by timer. */
   async pass(ms: number): Promise<void> {
     const endMs = this.nowMs + ms;
