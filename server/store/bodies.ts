@@ -8,7 +8,8 @@ import { createHash } from "node:crypto";
 import { join } from "@std/path";
 import { isDigest } from "../../proto/mod.ts";
 import { type BlockCheck, BlockSums, digestCheck, WITHOUT_SUMS_BYTES } from "./block_sums.ts";
-import { both, ignoreMissing, syncFolder, writeAll, writeSynced } from "./files.ts";
+import { ignoreMissing, syncFolder, writeAll } from "./files.ts";
+import { isFull } from "./room.ts";
 import type { StagedBody } from "./store.ts";
 import { readPieces } from "./stream.ts";
 
@@ -23,12 +24,6 @@ export interface Hashed extends StagedBody {
   sums: BlockSums;
 }
 
-/** A synced body on its way, and its sums where it needs some. */
-export interface SettledFiles {
-  file: string;
-  sums: string | null;
-}
-
 /** The folders of a disk store that hold bodies. */
 export interface Bodies {
   /** Its size in bytes; null where it is not held. */
@@ -40,16 +35,12 @@ export interface Bodies {
    * false where that cannot be its size.
    */
   check(sha256: string, size: number): BlockCheck | null | false;
-  /** Writes chunks to a new temporary file; both are synced when this resolves, and removed where it throws. */
-  write(chunks: AsyncIterable<Uint8Array>, beforeChunk: (bytes: number) => void): Promise<StagedBody & SettledFiles>;
-  /** Writes sums to a new temporary file, as above; null for a body that needs none. */
-  writeSums(sums: BlockSums): Promise<string | null>;
-  /** Moves synced files to their places, in one tick. False, and nothing done, where the body is on another disk. */
-  adopt(files: SettledFiles, sha256: string): boolean;
-  /** True where these are the sums that are kept of a body, or it needs none. */
-  sumsAre(sha256: string, sums: BlockSums): boolean;
-  /** Gives a held body its sums. */
-  adoptSums(sums: string, sha256: string): void;
+  /** Writes chunks to a new temporary file, which is synced when this resolves, and removed where it throws. */
+  write(chunks: AsyncIterable<Uint8Array>, beforeChunk: (bytes: number) => void): Promise<Hashed & { file: string }>;
+  /** Moves a synced file to its place, and gives it its sums, in one tick. False where it is on another disk. */
+  adopt(file: string, body: Hashed): boolean;
+  /** Gives a held body its sums, where it has not these very ones, in one tick. */
+  mendSums(body: Hashed): void;
   /** Makes what was adopted durable. */
   sync(sha256: string): Promise<void>;
   /** Takes a body away, in one tick; its bytes are freed when this resolves. Open readers go on. */
@@ -91,15 +82,16 @@ export async function openBodies(folder: string): Promise<Bodies> {
     }
   }
 
-  async function writeSums(sums: BlockSums): Promise<string | null> {
-    if (sums.size <= WITHOUT_SUMS_BYTES) return null;
-    const temp = newTemp();
+  /**
+   * In place and unsynced: nobody reads meanwhile, and what a kill or a power cut leaves of them is told by their own
+   * CRC. The next scrub makes them anew, as where there was no room for them.
+   */
+  function writeSums({ sha256, sums }: Hashed): void {
+    if (sums.size <= WITHOUT_SUMS_BYTES) return;
     try {
-      await writeSynced(temp, sums.encode());
-      return temp;
+      Deno.writeFileSync(sumsPath(sha256), sums.encode());
     } catch (error) {
-      await Deno.remove(temp).catch(ignoreMissing);
-      throw error;
+      if (!isFull(error)) throw error;
     }
   }
 
@@ -126,36 +118,29 @@ export async function openBodies(folder: string): Promise<Bodies> {
     },
 
     async write(chunks, beforeChunk) {
-      const path = newTemp();
+      const file = newTemp();
       try {
-        using file = Deno.openSync(path, { write: true, createNew: true });
-        const { sums, ...body } = await writeHashed(file, chunks, beforeChunk);
-        const [sumsFile] = await both(writeSums(sums), file.sync());
-        return { ...body, file: path, sums: sumsFile };
+        return { file, ...await writeHashed(file, chunks, beforeChunk) };
       } catch (error) {
-        await Deno.remove(path).catch(ignoreMissing);
+        await Deno.remove(file).catch(ignoreMissing);
         throw error;
       }
     },
 
-    writeSums,
-
-    adopt({ file, sums }, sha256) {
+    adopt(file, body) {
       try {
-        Deno.renameSync(file, path(sha256));
+        Deno.renameSync(file, path(body.sha256));
       } catch (error) {
         if ((error as { code?: string }).code === "EXDEV") return false;
         throw error;
       }
-      if (sums !== null) Deno.renameSync(sums, sumsPath(sha256));
+      writeSums(body);
       return true;
     },
 
-    sumsAre(sha256, sums) {
-      return sums.size <= WITHOUT_SUMS_BYTES || readSums(sha256)?.equals(sums) === true;
+    mendSums(body) {
+      if (!readSums(body.sha256)?.equals(body.sums)) writeSums(body);
     },
-
-    adoptSums: (sums, sha256) => Deno.renameSync(sums, sumsPath(sha256)),
 
     sync: (sha256) => syncFolder(join(root, sha256.slice(0, 2))),
 
@@ -236,10 +221,11 @@ export async function sumFile(path: string): Promise<BlockSums> {
 
 /** Each chunk is hashed here while the system writes it: two cores share the work, one chunk is in memory. */
 async function writeHashed(
-  file: Deno.FsFile,
+  path: string,
   chunks: AsyncIterable<Uint8Array>,
   beforeChunk: (bytes: number) => void,
 ): Promise<Hashed> {
+  using file = await Deno.open(path, { write: true, createNew: true });
   const hash = createHash("sha256");
   const sums = new BlockSums();
   for await (const chunk of chunks) {
@@ -249,6 +235,7 @@ async function writeHashed(
     sums.add(chunk);
     await written;
   }
+  await file.sync();
   return { sha256: hash.digest("hex"), size: sums.size, sums };
 }
 

@@ -7,7 +7,7 @@
 import { join } from "@std/path";
 import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
-import { type Bodies, type Hashed, hashPieces, holdsBodies, openBodies, type SettledFiles, sumFile } from "./bodies.ts";
+import { type Bodies, type Hashed, hashPieces, holdsBodies, openBodies, sumFile } from "./bodies.ts";
 import { both, ignoreMissing, syncFile } from "./files.ts";
 import { openRecords, type Records } from "./records.ts";
 import { requireRoom, withRoom } from "./room.ts";
@@ -207,10 +207,7 @@ class OpenDiskStore implements DiskStore {
     if (body.sha256 !== sha256) {
       return { bytes: body.size, lost: this.#rotten(sha256, file, "its bytes are not those that were staged") };
     }
-    if (!this.bodies.sumsAre(sha256, body.sums)) {
-      const sums = await this.bodies.writeSums(body.sums);
-      if (sums && this.bodies.size(sha256) !== null) this.bodies.adoptSums(sums, sha256);
-    }
+    if (this.bodies.size(sha256) === body.size) this.bodies.mendSums(body);
     return { bytes: body.size, lost: false };
   }
 
@@ -221,13 +218,13 @@ class OpenDiskStore implements DiskStore {
   }
 
   async #stageChunks(chunks: AsyncIterable<Uint8Array>, expected: Partial<StagedBody>): Promise<StagedBody> {
-    const { file, sums, ...body } = await this.bodies.write(chunks, this.#roomCheck(expected.size));
+    const { file, ...body } = await this.bodies.write(chunks, this.#roomCheck(expected.size));
     try {
       requireExpected(body, expected);
-      await this.#settle({ file, sums }, body);
-      return body;
+      await this.#settle(file, body);
+      return { sha256: body.sha256, size: body.size };
     } catch (error) {
-      await this.#removeAll({ file, sums });
+      await Deno.remove(file).catch(ignoreMissing);
       throw error;
     }
   }
@@ -236,41 +233,32 @@ class OpenDiskStore implements DiskStore {
     { file, hashed }: { file: string; hashed?: StagedBody },
     expected: Partial<StagedBody>,
   ): Promise<StagedBody> {
-    const { sums: found, ...body } = hashed
-      ? { sums: await sumFile(file), ...hashed }
-      : await hashPieces(readPieces(file));
+    if (hashed) requireExpected(hashed, expected);
+    // Its sums are made while the disk takes in its bytes.
+    const [body] = await both(
+      hashed ? sumFile(file).then((sums) => ({ ...hashed, sums })) : hashPieces(readPieces(file)),
+      syncFile(file),
+    );
     requireExpected(body, expected);
-    if (found.size !== body.size) throw new RangeError(`${file} has ${found.size} bytes, not ${body.size}`);
-    const [sums] = await both(this.bodies.writeSums(found), syncFile(file));
-    try {
-      if (await this.#settle({ file, sums }, body)) return body;
-    } catch (error) {
-      if (sums) await Deno.remove(sums).catch(ignoreMissing);
-      throw error;
-    }
-    await this.#stageChunks(readPieces(file), body);
+    if (body.sums.size !== body.size) throw new RangeError(`${file} has ${body.sums.size} bytes, not ${body.size}`);
+    const settled = await this.#settle(file, body);
+    if (settled) return settled;
+    const copied = await this.#stageChunks(readPieces(file), { sha256: body.sha256, size: body.size });
     await Deno.remove(file);
-    return body;
+    return copied;
   }
 
-  /** From synced files to a held body. False, and nothing kept, where the file is on another disk. */
-  async #settle(files: SettledFiles, { sha256, size }: StagedBody): Promise<boolean> {
+  /** From a synced file to a held body. Null, and nothing done, where the file is on another disk. */
+  async #settle(file: string, body: Hashed): Promise<StagedBody | null> {
+    const { sha256, size } = body;
     const held = this.bodies.size(sha256);
-    if (held !== size && !this.bodies.adopt(files, sha256)) {
-      if (files.sums) await Deno.remove(files.sums);
-      return false;
-    }
+    if (held !== size && !this.bodies.adopt(file, body)) return null;
     this.#told.delete(sha256);
     this.sweeper.touch(sha256);
     // Also where it was held: another upload of the same bytes may not have come as far as this yet.
     await this.bodies.sync(sha256);
-    if (held === size) await this.#removeAll(files);
-    return true;
-  }
-
-  async #removeAll({ file, sums }: SettledFiles): Promise<void> {
-    await Deno.remove(file).catch(ignoreMissing);
-    if (sums) await Deno.remove(sums).catch(ignoreMissing);
+    if (held === size) await Deno.remove(file);
+    return { sha256, size };
   }
 
   /** A body has no file; true where it ought to have one. */

@@ -21,13 +21,6 @@ export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<vo
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
-/** Writes a new file; its bytes are durable when this resolves, its name is not. */
-export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  using file = Deno.openSync(path, { write: true, create: true, truncate: true });
-  await writeAll(file, bytes);
-  await file.sync();
-}
-
 /** What both give, once both are over. */
 export async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
   await Promise.allSettled([a, b]);

@@ -40,19 +40,21 @@ const LF = 10;
 
 /** Opens the journal for appending; made where it is missing. */
 export function openJournal(path: string, log: Logger): Journal {
-  const file = Deno.openSync(path, { write: true, create: true });
+  const file = Deno.openSync(path, { append: true, create: true });
+  let torn = false;
   /** How long it is with all whole lines. */
-  let length = file.seekSync(0, Deno.SeekMode.End);
+  let length = file.statSync().size;
   let waiting: Uint8Array[] = [];
 
   function flush(): void {
-    file.seekSync(length, Deno.SeekMode.Start);
-    while (waiting.length > 0) {
-      const line = waiting[0]!;
+    if (torn) file.truncateSync(length);
+    torn = true;
+    for (let line = waiting[0]; line; line = waiting[0]) {
       for (let at = 0; at < line.length;) at += file.writeSync(line.subarray(at));
       length += line.length;
       waiting = waiting.slice(1);
     }
+    torn = false;
   }
 
   function tryToFlush(): void {

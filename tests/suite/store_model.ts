@@ -16,6 +16,7 @@ type Act =
   | { do: "put"; path: string; version: ReturnType<typeof versionOf>; bytes: Uint8Array | null }
   | { do: "list"; prefix: string; after: string; limit: number; tombstones: boolean }
   | { do: "changes"; limit: number }
+  | { do: "forget"; path: string; version: ReturnType<typeof versionOf> }
   | { do: "part"; bytes: Uint8Array; from: number; to: number };
 
 const someAct: fc.Arbitrary<Act> = fc.oneof(
@@ -38,6 +39,10 @@ const someAct: fc.Arbitrary<Act> = fc.oneof(
       limit: fc.integer({ min: 1, max: 6 }),
       tombstones: fc.boolean(),
     }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant("forget" as const), path: somePath, version: someVersion }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("changes" as const), limit: fc.integer({ min: 1, max: 3 }) }) },
   {
@@ -83,6 +88,11 @@ async function replay(store: Store, acts: Act[]): Promise<void> {
       ).sort((a, b) => comparePaths(a.path, b.path));
       assertEquals(entries.map(({ manifest }) => manifest), all.slice(0, act.limit));
       assertEquals(more, all.length > act.limit);
+    } else if (act.do === "forget") {
+      const old = manifests.get(act.path);
+      const known = old !== undefined && compareVersions(old.version, act.version) === 0;
+      assertEquals(await store.forget(act.path, act.version), known);
+      if (known) manifests.delete(act.path);
     } else if (act.do === "changes") {
       // A Map that an overwritten key is taken from and added to again is in the order of changes.
       assertEquals(await everyChange(store, act.limit), [...manifests.values()]);

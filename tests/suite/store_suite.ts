@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { CdnError, type Manifest, tombstone, type Version } from "../../proto/mod.ts";
-import { bodySize, type Store } from "../../server/store/store.ts";
+import { KEYS, pathKey } from "../../server/store/path_key.ts";
+import { bodySize, type ListQuery, type Store } from "../../server/store/store.ts";
 
 /** How a suite gets at the store that it tests. */
 export interface StoreHarness {
@@ -308,6 +309,94 @@ export function storeSuite(kind: string, { open, skip = {} }: StoreHarness): voi
       entries: after,
       more: false,
     });
+  });
+
+  test("pages by key, tombstones too", async (store) => {
+    const paths = Array.from({ length: 60 }, (_, at) => `/${at}/\u{1f4f7}`);
+    for (const [at, path] of paths.entries()) {
+      if (at % 3 === 0) await store.put(tombstone(path, versionOf(at + 1)));
+      else await write(store, path, versionOf(at + 1), pattern(3));
+    }
+    const inOrder = paths.toSorted((a, b) => pathKey(a) - pathKey(b));
+    const everyPage = async (query: Omit<ListQuery & { by: "key" }, "by">) => {
+      const found: string[] = [];
+      for (let after = query.after, more = true; more;) {
+        const page = await store.list({ by: "key", ...query, ...(after && { after }) });
+        assert(page.entries.length <= query.limit);
+        found.push(...page.entries.map(({ manifest }) => manifest.path));
+        const last = page.entries.at(-1)?.manifest.path;
+        if (last) after = { key: pathKey(last), path: last };
+        more = page.more;
+      }
+      return found;
+    };
+    for (const limit of [1, 7, 60, 100]) {
+      assertEquals(await everyPage({ from: 0, to: KEYS, limit }), inOrder, `${limit} a page`);
+    }
+    const [from, to] = [pathKey(inOrder[10]!), pathKey(inOrder[30]!)];
+    assertEquals(await everyPage({ from, to, limit: 6 }), inOrder.slice(10, 30), "from, but not to");
+    assertEquals(await everyPage({ from: from + 1, to: to + 1, limit: 6 }), inOrder.slice(11, 31));
+    assertEquals(await everyPage({ from, to: from, limit: 6 }), []);
+    // Two paths of one key are too rare to be found; but what stands behind any path of the key can be asked for.
+    assertEquals(await everyPage({ from, to, limit: 6, after: { key: from, path: "" } }), inOrder.slice(10, 30));
+    assertEquals(
+      await everyPage({ from, to, limit: 6, after: { key: from, path: "\u{10ffff}" } }),
+      inOrder.slice(11, 30),
+    );
+    const { entries: [first] } = await store.list({ by: "key", from: pathKey(paths[0]!), to: KEYS, limit: 1 });
+    assertEquals(first!.manifest, await store.get(paths[0]!));
+  });
+
+  test("who names a body", async (store) => {
+    const bytes = pattern(10);
+    const query = { by: "body", sha256: sha256(bytes), limit: 2 } as const;
+    const paths = async () => (await store.list(query)).entries.map(({ manifest }) => manifest.path);
+    assertEquals(await paths(), []);
+    for (const path of ["/c", "/a", "/b"]) await write(store, path, versionOf(1), bytes);
+    assertEquals(await paths(), ["/a", "/b"]);
+    assertEquals((await store.list(query)).more, true);
+    await store.put(tombstone("/a", versionOf(2)));
+    await write(store, "/b", versionOf(2), pattern(11));
+    assertEquals(await paths(), ["/c"]);
+    assertEquals((await store.list(query)).more, false);
+  });
+
+  test("what is forgotten is as if it had never been, if it has that very version", async (store) => {
+    const manifest = await write(store, "/a", versionOf(5, 1, "a"), pattern(10));
+    for (const version of [versionOf(5, 1, "b"), versionOf(5, 2, "a"), versionOf(4, 1, "a")]) {
+      assertEquals(await store.forget("/a", version), false);
+    }
+    assertEquals(await store.forget("/none", versionOf(5, 1, "a")), false);
+    assertEquals(await store.get("/a"), manifest);
+    assertEquals(await store.forget("/a", versionOf(5, 1, "a")), true);
+    assertEquals(await store.get("/a"), null);
+    for (const query of [{ by: "path", tombstones: true }, { by: "change", after: 0 }] as const) {
+      assertEquals((await store.list({ ...query, limit: 9 })).entries, []);
+    }
+    assertEquals(await store.forget("/a", versionOf(5, 1, "a")), false);
+    assertEquals(await read(store, manifest.sha256), pattern(10), "within its grace");
+    // What a tombstone was kept against may come now.
+    await store.put(tombstone("/b", versionOf(9)));
+    assertEquals(await store.forget("/b", versionOf(9)), true);
+    assertEquals(await store.put(tombstone("/b", versionOf(8))), true);
+  });
+
+  test("a signature stays with its manifest, and may come later, but is not put in another's place", async (store) => {
+    const [first, second] = [1, 2].map((byte) => new Uint8Array(64).fill(byte).toBase64()) as [string, string];
+    const unsigned = await write(store, "/a", versionOf(1), pattern(10));
+    const [before] = (await store.list({ by: "change", after: 0, limit: 9 })).entries;
+    assertEquals(await store.put({ ...unsigned, name: "else", signature: first }), true);
+    assertEquals(await store.get("/a"), unsigned, "it signs something else");
+    assertEquals(await store.put({ ...unsigned, signature: first }), true);
+    assertEquals(await store.get("/a"), { ...unsigned, signature: first });
+    const [after] = (await store.list({ by: "change", after: before!.change, limit: 9 })).entries;
+    assertEquals(after?.manifest.signature, first, "others hear of it");
+    for (const other of [{ ...unsigned, signature: second }, unsigned]) assertEquals(await store.put(other), true);
+    assertEquals((await store.get("/a"))!.signature, first);
+    const grave = { ...tombstone("/a", versionOf(2)), signature: second };
+    await store.put(grave);
+    assertEquals(await store.get("/a"), grave);
+    assertEquals((await store.list({ by: "path", tombstones: true, limit: 9 })).entries[0]!.manifest, grave);
   });
 
   test("writes of one path at the same time leave the newest", async (store) => {
