@@ -12,6 +12,7 @@ export {
   makeIdentity,
   renewCertificate,
 } from "./authority.ts";
-export { randomSerial } from "./keys.ts";
+export { CertsFolder, checkFree, type Kept } from "./folder.ts";
+export { identityOfKey, makeKeyPair, randomSerial } from "./keys.ts";
 export { type CertificateFacts, readCertificate } from "./read.ts";
 export { type PeerIdentity, verifyPeerCertificate } from "./verify.ts";

@@ -20,6 +20,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "routes each request by network, price, or both",
     load: async () => (await import("./proxy.ts")).proxy,
   },
+  certs: { summary: "certificates for servers and for viewers", load: async () => (await import("./certs.ts")).certs },
   upload: { summary: "upload files", load: async () => (await import("./upload.ts")).upload },
 };
 
