@@ -16,7 +16,7 @@ const MOST_DESCRIPTORS = 65_536;
 /** Where a C library may be: permission may be given for one path, and then the name alone is not found. */
 const LIBRARIES = [
   "libc.so.6",
-  ...[Deno.build.arch].flatMap((arch) => [`/lib/${arch}-linux-gnu/libc.so.6`, `/lib/ld-musl-${arch}.so.1`]),
+  `/lib/${Deno.build.arch}-linux-gnu/libc.so.6`,
   "/lib64/libc.so.6",
   "/usr/lib/libc.so.6",
 ];
