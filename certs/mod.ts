@@ -14,5 +14,5 @@ export {
 } from "./authority.ts";
 export { CertsFolder, checkFree, type Kept } from "./folder.ts";
 export { identityOfKey, makeKeyPair, randomSerial } from "./keys.ts";
-export { type CertificateFacts, readCertificate } from "./read.ts";
+export { type CertificateFacts, derOf, readCertificate } from "./read.ts";
 export { type PeerIdentity, verifyPeerCertificate } from "./verify.ts";

@@ -8,6 +8,8 @@ import { watchFiles } from "./tls_watch.ts";
 export interface TlsClient extends Disposable {
   /** Takes `https://` only, and follows no redirect, which could lead to `http://`. */
   readonly fetch: typeof fetch;
+  /** The CA certificates that it trusts now, as DER: a peer's certificate is verified by them. */
+  readonly ca: readonly Uint8Array<ArrayBuffer>[];
   /** Looks at the CA's file now, in place of waiting for the next time. */
   check(): void;
 }
@@ -23,19 +25,19 @@ export function openTlsClient(
   caFile: string,
   { log, everyMs = 30_000 }: { log: Logger; everyMs?: number },
 ): TlsClient {
-  let client: Deno.HttpClient;
+  let current: Trusting;
   const watch = watchFiles([caFile], () => {
     try {
-      const old = client;
-      client = makeClient(caFile);
-      old.close(); // what is under way goes on
+      const old = current;
+      current = readTrust(caFile);
+      old.client.close(); // what is under way goes on
       log.info("the CA certificates changed", { file: caFile });
     } catch (error) {
       log.error("the CA certificates changed to some that are of no use; those before stay", { error });
     }
   }, { everyMs });
   try {
-    client = makeClient(caFile);
+    current = readTrust(caFile);
   } catch (error) {
     watch[Symbol.dispose]();
     throw error;
@@ -44,12 +46,15 @@ export function openTlsClient(
     fetch: async (input, init) => {
       requireTls(input instanceof Request ? input.url : String(input));
       const redirect = init?.redirect === "manual" ? "manual" : "error";
-      return await fetch(input, { ...init, redirect, client });
+      return await fetch(input, { ...init, redirect, client: current.client });
+    },
+    get ca() {
+      return current.ca;
     },
     check: watch.check,
     [Symbol.dispose]() {
       watch[Symbol.dispose]();
-      client.close();
+      current.client.close();
     },
   };
 }
@@ -62,13 +67,20 @@ export function requireTls(url: string): void {
   });
 }
 
-function makeClient(caFile: string): Deno.HttpClient {
-  let pem: string;
+interface Trusting {
+  client: Deno.HttpClient;
+  ca: Uint8Array<ArrayBuffer>[];
+}
+
+function readTrust(caFile: string): Trusting {
+  let text: string;
   try {
-    pem = Deno.readTextFileSync(caFile);
+    text = Deno.readTextFileSync(caFile);
   } catch (cause) {
     throw new CdnError(`Cannot read ${caFile}: ${(cause as Error).message}`, { source: "server", cause });
   }
+  const certificates = checkCaCertificates(text, caFile);
   // HTTP/1.1: long bodies are three times as fast by it (Deno 2.9.6).
-  return Deno.createHttpClient({ caCerts: checkCaCertificates(pem, caFile), http2: false });
+  const client = Deno.createHttpClient({ caCerts: certificates.map(({ pem }) => pem), http2: false });
+  return { client, ca: certificates.map(({ der }) => der) };
 }

@@ -35,18 +35,23 @@ export function checkTlsPair({ cert, key }: TlsPair, nowMs: number, what = "the 
   checkValidity(leaf, nowMs, refuse);
 }
 
+/** A CA's certificate, in both forms that are asked for. */
+export interface CaCertificate {
+  pem: string;
+  der: Uint8Array<ArrayBuffer>;
+}
+
 /**
- * Checks a file of CA certificates.
- * @returns each as PEM
+ * Checks the text of a file of CA certificates.
  * @throws {CdnError} where one cannot be read, or is no CA's
  */
-export function checkCaCertificates(pem: string, what = "the CA certificates"): string[] {
+export function checkCaCertificates(pem: string, what = "the CA certificates"): CaCertificate[] {
   const refuse = (why: string, cause?: unknown): never => {
     throw new CdnError(`Cannot use ${what}: ${why}`, { source: "server", cause });
   };
   return parseCertificates(pem, refuse).map((certificate) => {
     if (!certificate.ca) refuse("it is the certificate of no CA");
-    return certificate.toString();
+    return { pem: certificate.toString(), der: Uint8Array.from(certificate.raw) };
   });
 }
 

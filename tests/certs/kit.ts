@@ -1,6 +1,13 @@
 /** Certificates for tests, made once. */
-import { X509Certificate } from "node:crypto";
-import { type Ca, issueCertificate, type IssueOptions, makeCa, makeIdentity, randomSerial } from "../../certs/mod.ts";
+import {
+  type Ca,
+  derOf,
+  issueCertificate,
+  type IssueOptions,
+  makeCa,
+  makeIdentity,
+  randomSerial,
+} from "../../certs/mod.ts";
 
 export const DAY_MS = 86_400_000;
 export const NOW_MS = Date.UTC(2026, 10, 25, 12);
@@ -20,4 +27,4 @@ export async function newServer(
 }
 
 /** PEM as DER. */
-export const der = (pem: string): Uint8Array => new X509Certificate(pem).raw;
+export const der = derOf;

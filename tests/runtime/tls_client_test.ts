@@ -6,7 +6,7 @@ import { listen } from "../../runtime/listen.ts";
 import { type LogFields, silentLogger } from "../../runtime/log.ts";
 import { PeerClient } from "../../runtime/peer_client.ts";
 import { openTlsClient } from "../../runtime/tls_client.ts";
-import { newCa, newServer } from "../certs/kit.ts";
+import { der, newCa, newServer } from "../certs/kit.ts";
 import { tempDir } from "../kit/mod.ts";
 
 const [first, second] = [await newCa("first", Date.now()), await newCa("second", Date.now())];
@@ -53,6 +53,7 @@ Deno.test("our CA's servers are asked, others are not; a new CA file is heard of
     const long = await client.fetch(`${ours.url}/long`);
     Deno.writeTextFileSync(caFile, second.certificate);
     client.check();
+    assertEquals(client.ca, [der(second.certificate)]);
     assertEquals(await text(theirs.url), "theirs");
     await assertRejects(() => text(ours.url), TypeError);
     gate.resolve();
