@@ -10,6 +10,7 @@
  */
 import { join } from "@std/path";
 import { CdnError } from "../proto/mod.ts";
+import { checkTlsPair } from "../runtime/tls_pair.ts";
 import type { Ca } from "./authority.ts";
 import { type CertificateFacts, readCertificate } from "./read.ts";
 
@@ -35,12 +36,15 @@ export class CertsFolder {
     return join(this.path, `${name}.${kind}`);
   }
 
-  /** @throws {CdnError} where there is no authority, or it cannot be read. */
-  readCa(): Ca {
+  /** @throws {CdnError} where there is no authority, or it is of no use now. */
+  readCa(nowMs: number): Ca {
     const certificate = this.#read("ca", "pem");
     const key = this.#read("ca", "key");
-    if (certificate !== null && key !== null) return { certificate, key };
-    throw new CdnError(`There is no CA in ${this.path}: make one with "metacdn certs init"`, { source: "client" });
+    if (certificate === null || key === null) {
+      throw new CdnError(`There is no CA in ${this.path}: make one with "metacdn certs init"`, { source: "client" });
+    }
+    checkTlsPair({ cert: certificate, key }, nowMs, `${this.file("ca", "pem")} with its key`);
+    return { certificate, key };
   }
 
   /** @throws {CdnError} where there is one already: what it signed would be worth nothing. */

@@ -39,11 +39,14 @@ export async function exportIdentity(publicKey: CryptoKey): Promise<Uint8Array<A
   return new Uint8Array(await crypto.subtle.exportKey("raw", publicKey));
 }
 
-/** A P-256 private key in PKCS #8 PEM, for signing. */
+/** A P-256 private key in PKCS #8 PEM, for signing. @throws {CdnError} 400 for what is none */
 export async function importSigner(pem: string): Promise<CryptoKey> {
-  const [der] = X509.PemConverter.decode(pem);
-  if (!der) throw badRequest("There is no private key in PEM");
-  return await crypto.subtle.importKey("pkcs8", der, ALGORITHMS["P-256"], false, ["sign"]);
+  try {
+    const [der] = X509.PemConverter.decode(pem);
+    return await crypto.subtle.importKey("pkcs8", der!, ALGORITHMS["P-256"], false, ["sign"]);
+  } catch (cause) {
+    throw badRequest("The CA's key is no P-256 key in PEM (PKCS #8)", { cause });
+  }
 }
 
 /** 127 random bits as hexadecimal digits: unguessable and positive (RFC 5280 §4.1.2.2). */

@@ -10,8 +10,22 @@ export interface TlsPair {
   key: string;
 }
 
-/** More is no certificate: a chain has a few kilobytes. In characters. */
-export const MOST_PEM = 256 << 10;
+/** More is no certificate: a chain has a few kilobytes. In characters, and in bytes of a file. */
+const MOST_PEM = 256 << 10;
+
+/**
+ * Reads a file with certificates or a key.
+ * @throws {CdnError} where it cannot be read, or is larger than any
+ */
+export function readPem(path: string): string {
+  try {
+    const { size } = Deno.statSync(path);
+    if (size > MOST_PEM) throw new Error(`${size} bytes are too many`);
+    return Deno.readTextFileSync(path);
+  } catch (cause) {
+    throw new CdnError(`Cannot read ${path}: ${(cause as Error).message}`, { source: "server", cause });
+  }
+}
 
 /**
  * Checks what would otherwise fail in each handshake: both can be read, belong together, and are valid now.

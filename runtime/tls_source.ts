@@ -1,7 +1,6 @@
 /** Where a server that listens with TLS has its certificate from, and hears of a new one. */
-import { CdnError } from "../proto/mod.ts";
 import type { Logger } from "./log.ts";
-import { checkTlsPair, type TlsPair } from "./tls_pair.ts";
+import { checkTlsPair, readPem, type TlsPair } from "./tls_pair.ts";
 import { watchFiles } from "./tls_watch.ts";
 
 /** A certificate that may be replaced by another while the program runs. */
@@ -28,7 +27,7 @@ export function openTlsFiles(
   { log, now = Date.now, everyMs = 30_000 }: { log: Logger; now?: () => number; everyMs?: number },
 ): TlsFiles {
   const read = (): TlsPair => {
-    const pair = { cert: readText(files.cert), key: readText(files.key) };
+    const pair = { cert: readPem(files.cert), key: readPem(files.key) };
     checkTlsPair(pair, now(), `${files.cert} with ${files.key}`);
     return pair;
   };
@@ -64,12 +63,4 @@ export function openTlsFiles(
     check: watch.check,
     [Symbol.dispose]: watch[Symbol.dispose],
   };
-}
-
-function readText(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (cause) {
-    throw new CdnError(`Cannot read ${path}: ${(cause as Error).message}`, { source: "server", cause });
-  }
 }

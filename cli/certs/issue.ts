@@ -54,12 +54,13 @@ export const issue: Command = async (argv, input) => {
     throw new UsageError("--browsers takes --public-key: the identity key is elsewhere then");
   }
   const folder = new CertsFolder(dir);
-  const ca = folder.readCa();
+  const nowMs = Date.now();
+  const ca = folder.readCa(nowMs);
   const { publicKey, tlsKey, key } = given === null ? await ownIdentity(folder, id) : {
     publicKey: decodeKey(given),
     ...(browsers ? await browserKey() : { tlsKey: null, key: null }),
   };
-  const options = { ca, id, names, publicKey, tlsKey, nowMs: Date.now(), lifeMs: days * DAY_MS };
+  const options = { ca, id, names, publicKey, tlsKey, nowMs, lifeMs: days * DAY_MS };
   folder.write(id, await issueCertificate({ ...options, serial: randomSerial() }), key);
   console.log(`wrote ${folder.file(id, "pem")}${key === null ? "" : ` and ${folder.file(id, "key")}`}`);
   return 0;

@@ -32,8 +32,8 @@ export const renew: Command = async (argv, input) => {
   const { dir, all, before, days } = parsed.flags;
   if (all === parsed.args.length > 0) throw new UsageError("renew takes an ID, or --all");
   const folder = new CertsFolder(dir);
-  const ca = folder.readCa();
   const nowMs = Date.now();
+  const ca = folder.readCa(nowMs);
   for (const { name, certificate, facts } of all ? ours(folder) : [one(folder, idOf(parsed.args))]) {
     const left = Math.floor((facts.notAfterMs - nowMs) / DAY_MS);
     if (left >= before) {

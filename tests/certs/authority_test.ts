@@ -101,6 +101,9 @@ Deno.test("ids, names and keys that are none are refused", async () => {
     await assertRejects(() => newServer(ca, { names: [name] }), CdnError, "neither a DNS name nor an IP address");
   }
   await assertRejects(() => newServer(ca, { names: [] }), CdnError, "needs a name");
+  for (const key of ["", "garbage", (await newServer(ca)).key, ca.certificate]) {
+    await assertRejects(() => newServer({ ...ca, key }), CdnError, "no P-256 key");
+  }
   const publicKey = new Uint8Array(31);
   const options = { ca, id: "a", names: ["a"], publicKey, nowMs: NOW_MS, serial: randomSerial() };
   await assertRejects(() => issueCertificate(options), CdnError, "32 bytes");

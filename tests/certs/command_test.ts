@@ -116,6 +116,9 @@ Deno.test("what makes no sense is refused, and changes nothing", async () => {
   await refused("--directory must be an https:// URL", "acme", "--name", "a.example.com", "--directory", "http://x");
   await refused("--ca-file: cannot read", "acme", "--name", "a.example.com", "--terms-agreed", "--ca-file", "/none");
   assertEquals(place.names(), ["ca.key", "ca.pem"]);
+  Deno.writeTextFileSync(place.file("ca.key"), (await makeIdentity()).key);
+  const error = await assertRejects(() => run("issue", "a", "--name", "localhost"), CdnError);
+  assertStringIncludes(error.message, "ca.pem with its key: the key does not belong to the certificate");
   Deno.writeTextFileSync(place.file("x.pem"), "garbage");
   await refused("x.pem: There is no certificate in PEM", "show");
 });

@@ -90,6 +90,8 @@ Deno.test("a program does not start with files that are of no use, or missing", 
   Deno.writeTextFileSync(files.cert, (await newServer(ca)).cert);
   Deno.writeTextFileSync(files.key, key);
   assertThrows(open, CdnError, "the key does not belong to the certificate");
+  Deno.truncateSync(files.cert, 2 ** 40);
+  assertThrows(open, CdnError, "bytes are too many");
 });
 
 Deno.test("what is no pair is refused by name, however large", async () => {
