@@ -101,3 +101,35 @@ Deno.test("a CA file that is missing or of no use is refused at the start", asyn
   Deno.writeTextFileSync(caFile, (await newServer(first)).cert);
   assertThrows(() => openTlsClient(caFile, { log: silentLogger }), CdnError, "it is the certificate of no CA");
 });
+
+Deno.test({
+  name: "public CAs are believed beside ours, except with DENO_TLS_CA_STORE= at the program's start",
+  ignore: Deno.build.os !== "linux", // where the system's CAs can be put in place by SSL_CERT_FILE
+  async fn() {
+    await using dir = await tempDir();
+    const [caFile, publicFile] = [join(dir.path, "ca.pem"), join(dir.path, "public.pem")];
+    Deno.writeTextFileSync(caFile, first.certificate);
+    Deno.writeTextFileSync(publicFile, second.certificate);
+    const [ours, theirs] = [await startTls(() => new Response("ours")), await startTls(() => new Response(), second)];
+    const module = new URL("../../runtime/tls_client.ts", import.meta.url).href;
+    const code = `import { openTlsClient } from ${JSON.stringify(module)};
+      using client = openTlsClient(${JSON.stringify(caFile)}, { log: console });
+      const asked = ${
+      JSON.stringify([ours.url, theirs.url])
+    }.map((url) => client.fetch(url).then((r) => r.body?.cancel()));
+      console.log((await Promise.allSettled(asked)).map(({ status }) => status).join());`;
+    const run = async (store: string) => {
+      const args = ["eval", "--quiet", "--config", new URL("../../deno.json", import.meta.url).pathname, code];
+      const env = { DENO_TLS_CA_STORE: store, SSL_CERT_FILE: publicFile };
+      const { stdout } = await new Deno.Command(Deno.execPath(), { args, env, stdin: "null" }).output();
+      return new TextDecoder().decode(stdout).trim();
+    };
+    try {
+      assertEquals(await run("system"), "fulfilled,fulfilled");
+      assertEquals(await run(""), "fulfilled,rejected");
+    } finally {
+      await ours.close();
+      await theirs.close();
+    }
+  },
+});
