@@ -28,6 +28,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "what is wrong, and what would be lost if something broke",
     load: async () => (await import("./doctor.ts")).doctor,
   },
+  certs: { summary: "certificates for servers and for viewers", load: async () => (await import("./certs.ts")).certs },
   upload: { summary: "upload files", load: async () => (await import("./upload.ts")).upload },
 };
 

@@ -3,6 +3,8 @@ import { CdnError } from "../proto/mod.ts";
 import { isLoopback } from "./guard.ts";
 import type { Logger } from "./log.ts";
 import { problemResponse } from "./problem.ts";
+import { serveTls, type Serving, type StartServer } from "./tls_server.ts";
+import type { TlsSource } from "./tls_source.ts";
 
 /** Where to listen. */
 export interface ListenAddress {
@@ -17,12 +19,23 @@ export type Handler = (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAdd
 
 /** A program that listens. */
 export interface Listening {
-  /** `http://host:port`, with the port that it got. */
+  /** `http://host:port`, with the port that it got; `https:` with TLS. */
   readonly url: string;
   /** The port that it got. */
   readonly port: number;
   /** Stops taking connections; resolves when running requests are answered, or after `graceMs`. */
   close(graceMs?: number): Promise<void>;
+}
+
+/** What {@link listen} needs to know beside the address. */
+export interface ListenOptions {
+  log: Logger;
+  /** What guards it; without one it listens on loopback only. */
+  token: string | null;
+  /** Others may listen on the same port, and share what comes in. */
+  reusePort?: boolean;
+  /** With it, HTTPS and nothing else. */
+  tls?: TlsSource | null;
 }
 
 /**
@@ -32,31 +45,29 @@ export interface Listening {
 export function listen(
   address: ListenAddress,
   handler: Handler,
-  { log, token, reusePort = false }: { log: Logger; token: string | null; reusePort?: boolean },
+  { log, token, reusePort = false, tls = null }: ListenOptions,
 ): Listening {
   const { hostname, port } = address;
   requireSafeAddress(address, token);
-  let server: Deno.HttpServer<Deno.NetAddr>;
+  const start: StartServer = (options, answer) =>
+    Deno.serve({ hostname, ...options, onListen() {}, onError: (error) => problemResponse(error, log) }, answer);
+  const answer: Handler = async (request, info) => {
+    try {
+      return await handler(request, info);
+    } catch (error) {
+      return problemResponse(error, log);
+    }
+  };
+  let server: Serving;
   try {
-    server = Deno.serve({
-      hostname,
-      port,
-      reusePort,
-      onListen() {},
-      onError: (error) => problemResponse(error, log),
-    }, async (request, info) => {
-      try {
-        return await handler(request, info);
-      } catch (error) {
-        return problemResponse(error, log);
-      }
-    });
+    if (tls && !reusePort) requireFree(address);
+    server = tls ? serveTls(start, answer, { port, source: tls, log }) : start({ port, reusePort }, answer);
   } catch (cause) {
     const why = cause instanceof Deno.errors.AddrInUse ? "the address is in use" : (cause as Error).message;
     throw new CdnError(`Cannot listen on ${formatAddress(address)}: ${why}`, { source: "server", cause });
   }
   return {
-    url: `http://${formatAddress({ hostname, port: server.addr.port })}`,
+    url: `${tls ? "https" : "http"}://${formatAddress({ hostname, port: server.addr.port })}`,
     port: server.addr.port,
     async close(graceMs = 5000) {
       // No abort signal for those that take too long: aborting a server that is shutting down throws
@@ -67,6 +78,11 @@ export function listen(
       clearTimeout(timer);
     },
   };
+}
+
+/** With TLS the port is shared between old and new certificate; another program on it must be told all the same. */
+function requireFree(address: ListenAddress): void {
+  Deno.listen(address).close();
 }
 
 /** @throws {CdnError} where an address that others reach has no token to guard it. */

@@ -5,7 +5,7 @@ import { fromFileUrl } from "@std/path";
 /** The words that run a command from source, as `deno task` does. */
 export function commandLine(command: string, args: string[]): string[] {
   const root = new URL("../../", import.meta.url);
-  const known = ["server", "pricing", "proxy", "up"];
+  const known = ["server", "pricing", "proxy", "certs", "up"];
   return [
     "run",
     "--quiet",
