@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { clone, create } from "@bufbuild/protobuf";
 import { CdnError, codecOf, messageFaults, wire } from "../../../proto/mod.ts";
-import { recordBytes } from "../../../server/cluster/record_bytes.ts";
+import { recordBytes } from "../../../proto/record_signature.ts";
 import { wordToWire } from "../../../server/cluster/swim.ts";
 import { swimDefaults } from "../../../server/cluster/swim_settings.ts";
 import { byTimer } from "../../../server/cluster/wake.ts";
