@@ -454,6 +454,7 @@ class RunningCluster implements Cluster {
       from: self.id,
       url: self.url,
       manifests: manifests.map((manifest) => manifestToWire(manifest)),
+      background: true,
     });
     const { results } = await network.ask(url, "offers", offer, {
       timeoutMs: settings.offerTimeoutMs + settings.waitMs,

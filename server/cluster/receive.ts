@@ -64,7 +64,7 @@ export class Receiver {
       });
     }
     const begun: (Result | Arrival)[] = [];
-    for (const manifest of offer.manifests) begun.push(await this.#begin(manifest, offer.from));
+    for (const manifest of offer.manifests) begun.push(await this.#begin(manifest, offer));
     const arrivals = begun.flatMap((one) => "done" in one ? one.done : []);
     if (arrivals.length > 0) await this.#waitFor(arrivals);
     return create(wire.OfferAnswerSchema, { results: begun.map((one) => "done" in one ? one.result : one) });
@@ -97,24 +97,26 @@ export class Receiver {
     return manifest;
   }
 
-  async #begin(message: wire.Manifest, from: string): Promise<Result | Arrival> {
+  async #begin(message: wire.Manifest, offer: wire.Offer): Promise<Result | Arrival> {
+    const { from } = offer;
     const judged = this.#judge(message, from);
     if ("outcome" in judged) return judged;
     try {
-      return await this.#take(judged, from);
+      return await this.#take(judged, offer);
     } catch (error) {
       this.#options.log.warn("could not take an object", { from, path: judged.path, error: words(error) });
       return { outcome: FAILED, reason: words(error) };
     }
   }
 
-  async #take(manifest: Manifest, from: string): Promise<Result | Arrival> {
+  async #take(manifest: Manifest, { from, background }: wire.Offer): Promise<Result | Arrival> {
     const { catalog, holders } = this.#options;
     const known = await catalog.get(manifest.path);
     if (known && compareVersions(known.version, manifest.version) > 0) return held; // what is here is newer
     const learned = await catalog.learn(manifest);
     holders.note(from, manifest);
-    return learned === "wanted" ? this.#arrival(manifest, from) : held;
+    if (learned !== "wanted") return held;
+    return background ? pulling : this.#arrival(manifest, from);
   }
 
   #arrival(manifest: Manifest, from: string): Arrival {

@@ -29,8 +29,9 @@ export interface ClusterSettings {
   hotMs: number;
   /** Manifests that wait to be offered to one server; what is beyond is left to repair. */
   queue: number;
-  /** Manifests in one offer, and what they may come to in bytes. */
+  /** Manifests in one offer. */
   batch: number;
+  /** What the manifests of one offer may come to. */
   batchBytes: number;
   /** Offers under way to one server. */
   offersAtOnce: number;
@@ -47,10 +48,13 @@ export interface ClusterSettings {
   /** How long an offer waits for bodies before it answers that they are on their way. */
   waitMs: number;
 
-  /** Bodies pulled at once, and those of at least `largeBytes` among them; in the background at most so many. */
+  /** Bodies pulled at once. */
   pullsAtOnce: number;
+  /** Of them: those of at least `largeBytes`. */
   largePullsAtOnce: number;
+  /** Bodies fetched at once in the background; the others' places are for those that somebody waits for. */
   fillsAtOnce: number;
+  /** What counts as a large body. */
   largeBytes: number;
   /** How long a body may pause. */
   pullIdleMs: number;
@@ -66,9 +70,11 @@ export interface ClusterSettings {
 
   /** How long another server's content may differ before both are compared. */
   repairAfterMs: number;
+  /** Comparisons at once. */
   repairsAtOnce: number;
-  /** For the head of an answer in a comparison; and the waits after one that failed. */
+  /** For the head of an answer in a comparison. */
   repairTimeoutMs: number;
+  /** Waits after a comparison that failed. */
   repairBackoff: Backoff;
   /** How long a tombstone lives. */
   tombstoneMs: number;

@@ -29,7 +29,7 @@ Deno.test("the canonical bytes of a record are these, and stay these", () => {
   assertEquals(
     text(recordBytes(record)),
     'metacdn-server-1\n["node-a","http://a:1","aws","r","origin",[["disk","a\\"b"],["zone","z"]],"0.1.0",' +
-      '["140737488355328",7,"node-a"],false,"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","AQID",false]',
+      '["140737488355328",7,"node-a"],false,"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","AQID",false,[]]',
   );
 });
 

@@ -63,7 +63,7 @@ Deno.test("with a token: no write, no admin, no listing without it or with anoth
   }
 });
 
-Deno.test("the cluster key opens the list of servers and what peers ask, once a signature", async () => {
+Deno.test("the cluster key opens the list of servers and the probe, once a signature, and nothing that only servers do", async () => {
   await using server = await startTestServer({ store: memoryStore(), secrets: { token, clusterKey } });
   const signed = (method: string, path: string, key = clusterKey, nowMs = Date.now()) => {
     const url = server.url + path;
@@ -76,10 +76,14 @@ Deno.test("the cluster key opens the list of servers and what peers ask, once a 
     assertEquals((await ask(url, "GET", fields)).status, 200, path);
     assertEquals((await ask(url, "GET", fields)).status, 401, `${path} played again`);
   }
-  const { url, fields } = signed("POST", "/-/v1/peer/servers");
-  assertEquals((await ask(url, "POST", fields)).status, 200);
-  const other = signed("POST", "/-/v1/peer/servers", new TextEncoder().encode("another cluster key"));
-  assertEquals((await ask(other.url, "POST", other.fields)).status, 401);
+  const other = signed("GET", "/-/v1/servers", new TextEncoder().encode("another cluster key"));
+  assertEquals((await ask(other.url, "GET", other.fields)).status, 401);
+  for (const name of ["ping", "servers", "offers", "tree", "manifests", "lacks"]) {
+    const { url, fields } = signed("POST", `/-/v1/peer/${name}`);
+    assertEquals((await ask(url, "POST", fields)).status, 401, `${name} needs a server's own signature`);
+  }
+  const body = signed("GET", `/-/v1/peer/bodies/${"0".repeat(64)}`);
+  assertEquals((await ask(body.url, "GET", body.fields)).status, 401);
   const old = signed("GET", "/-/v1/servers", clusterKey, Date.now() - 3_600_000);
   assertEquals((await ask(old.url, "GET", old.fields)).status, 401);
   for (const [method, path] of [["PUT", "/x"], ["DELETE", `/-/v1/servers/other`], ["GET", "/-/v1/objects"]] as const) {

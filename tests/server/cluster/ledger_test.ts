@@ -107,9 +107,10 @@ for (const [kind, withLedger, runs] of [["disk", withDisk, 60], ["memory", inMem
         region: "r",
         role: "origin",
         updated,
+        publicKey: new Uint8Array(32), // what a server says of itself
       });
       first.saveRecord(record);
-      first.saveRecord({ ...record, removed: true });
+      first.saveRecord({ ...record, removed: true, publicKey: new Uint8Array() });
       first.saveRecord({ ...record, region: "s" });
       first.saveCursor("a", 5);
       first.saveCursor("b", 6);
