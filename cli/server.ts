@@ -28,6 +28,7 @@ import {
   parsePolicy,
 } from "../server/mod.ts";
 import type { Command } from "./command.ts";
+import { openServerTls, tlsFlags } from "./tls.ts";
 
 const spec = {
   name: "server",
@@ -66,6 +67,7 @@ const spec = {
       least: 1,
       most: 1000,
     }),
+    ...tlsFlags,
     "min-free": sizeFlag("64MiB", "refuse bytes that would leave less than this free on the disk", { least: 0 }),
     "min-copies": numberFlag(
       "N",
@@ -91,6 +93,7 @@ const spec = {
   },
   examples: [
     ["metacdn server", "on http://127.0.0.1:8080, keeping everything below ./.metacdn/server"],
+    ["metacdn server --tls --id a --listen :8443 --url https://a.example.com:8443", "with a certificate of our own CA"],
     [
       "METACDN_TOKEN=… METACDN_CLUSTER_KEY=… metacdn server --listen :8080 --url http://a.example.com:8080 \\\n" +
       "      --provider aws --region us-east-1 --peers http://b.example.com:8080",
@@ -110,18 +113,23 @@ export const server: Command = async (argv, input) => {
   }
   const { flags } = parsed;
   const secrets = readSecrets(flags, input);
-  if (flags.peers.length > 0 && secrets.token !== null && secrets.clusterKey === null) {
+  if (flags.peers.length > 0 && secrets.token !== null && secrets.clusterKey === null && !flags.tls) {
     throw new UsageError(
       "--peers with a token needs the cluster key that all servers share: set METACDN_CLUSTER_KEY, or --cluster-key-file",
     );
   }
+  const plain = flags.tls &&
+    [...flags.peers, ...(flags.url ? [flags.url] : [])].find((url) => !url.startsWith("https:"));
+  if (plain) throw new UsageError(`with --tls every URL must be https://, and ${plain} is not`);
   requireSafeAddress(flags.listen, secrets.token);
   const policy = flags["cache-policy"] === null ? defaultRules : readPolicy(flags["cache-policy"], input.readTextFile);
   const log = createLogger({ level: flags["log-level"], format: flags["log-format"], program: "server" });
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
 
   const id = await keepServerId(flags.data, flags.id, () => makeServerId(Deno.hostname(), Math.random));
+  using tls = flags.tls ? await openServerTls({ dir: flags.certs, id, data: flags.data, log }) : null;
   await using node = await openServer({
+    ...(tls && { tls: tls.server }),
     data: flags.data,
     identity: { id, provider: flags.provider, region: flags.region, role: flags.role, labels: flags.label },
     secrets,
@@ -151,7 +159,7 @@ export const server: Command = async (argv, input) => {
     },
     log,
   });
-  const listening = listen(flags.listen, node.handler, { log, token: secrets.token });
+  const listening = listen(flags.listen, node.handler, { log, token: secrets.token, tls: tls?.source ?? null });
   const url = flags.url ?? reachable(listening.url);
   node.start(url, flags.peers);
   console.log(`listening ${listening.url}`);
@@ -180,5 +188,5 @@ function readPolicy(file: string, readTextFile: (path: string) => string) {
 
 /** Nobody can be told to come to "every address": then it is the machine's name. */
 function reachable(url: string): string {
-  return url.replace(/^http:\/\/(0\.0\.0\.0|\[::\])(?=:)/, `http://${Deno.hostname()}`);
+  return url.replace(/^(https?):\/\/(0\.0\.0\.0|\[::\])(?=:)/, `$1://${Deno.hostname()}`);
 }

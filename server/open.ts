@@ -47,12 +47,16 @@ export interface OpenServerOptions extends Omit<ServerOptions, "store" | "upload
 
 /** How a server proves by certificates who it is. */
 export interface ServerTls {
-  /** Ours, as DER: it binds our key to our id. */
-  certificate: Uint8Array<ArrayBuffer>;
-  /** Our key, which is the certificate's. */
+  /** Our key, which the certificate binds to our id. */
   key: IdentityKey;
+  /** Ours now, as DER. */
+  certificate: () => Uint8Array<ArrayBuffer>;
+  /** Calls when there is a new one. */
+  onRenewed: (listener: () => void) => void;
   /** What another server's certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
   verifyCertificate: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
+  /** Trusts our CA, and refuses plain text. */
+  fetch: typeof globalThis.fetch;
 }
 
 /**
@@ -77,7 +81,7 @@ export async function openServer({
     ...(options.log && { log: options.log }),
   });
   const key = tls?.key ?? await openIdentityKey(data);
-  const certificate = tls?.certificate ?? new Uint8Array();
+  const keys = keysOf(key, tls?.certificate);
   const verifyCertificate = tls?.verifyCertificate;
   const nonces = openNonces(data, {
     nowMs: (options.now ?? Date.now)(),
@@ -85,12 +89,19 @@ export async function openServer({
   });
   return await createServer({
     ...options,
+    ...(tls && { fetch: tls.fetch }),
     store,
     guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
     cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log }) => {
-      const identified = { id: identity.id, key, certificate: tls ? certificate : null };
+      const identified = {
+        id: identity.id,
+        key,
+        get certificate() {
+          return tls ? keys.certificate : null;
+        },
+      };
       await Deno.mkdir(join(data, "cluster"), { recursive: true });
-      return createCluster({
+      const cluster = createCluster({
         self: { ...identity, software: VERSION },
         store,
         clock,
@@ -100,7 +111,7 @@ export async function openServer({
         ledger: await openLedger(join(data, "cluster", "cluster.sqlite")),
         partials: await openPartials({ folder: join(data, "cluster", "partial"), nowMs: now(), minFreeBytes }),
         setAside: (manifests) => appendLines(join(data, "cluster", "set-aside.ndjson"), manifests),
-        keys: keysOf(key, certificate),
+        keys,
         ...(verifyCertificate && { verifyCertificate }),
         ...(egress && { egress }),
         random,
@@ -109,6 +120,8 @@ export async function openServer({
         log,
         settings,
       });
+      tls?.onRenewed(() => cluster.announce());
+      return cluster;
     },
     uploads: ({ store, limits, writer, secure, now, log }) =>
       createUploads({
@@ -123,9 +136,16 @@ export async function openServer({
   });
 }
 
-/** A server's own key as its cluster uses it. */
-export function keysOf(key: IdentityKey, certificate: Uint8Array<ArrayBuffer>): Keys {
-  return { publicKey: key.publicKey, certificate, sign: (bytes) => key.sign(bytes), verify: verifyEd25519 };
+/** A server's own key as its cluster uses it. @param certificate the one that counts now; none without TLS */
+export function keysOf(key: IdentityKey, certificate = () => new Uint8Array()): Keys {
+  return {
+    publicKey: key.publicKey,
+    get certificate() {
+      return certificate();
+    },
+    sign: (bytes) => key.sign(bytes),
+    verify: verifyEd25519,
+  };
 }
 
 /** One JSON text a line, on disk when it resolves. */

@@ -12,6 +12,8 @@ export interface Cluster {
   readonly store: Store;
   /** Begins its background work: joins `peers`, hears who is alive, fills and mends. `url` is our own. */
   start(url: string, peers: readonly string[]): void;
+  /** Tells the others anew who we are: our certificate is another one. */
+  announce(): void;
   /** Tells the others that we go, and ends all work; resolves when nothing of it runs any more. */
   close(): Promise<void>;
   /** How far we are with what others have and we lack. */
@@ -89,6 +91,7 @@ export function noCluster(self: () => wire.Server, store: Store): Cluster {
   return {
     store,
     start() {},
+    announce() {},
     close: () => Promise.resolve(),
     progress: () => ({ knowsAll: true, objects: 0, wantedObjects: 0, wantedBytes: 0 }),
     servers: () => [self()],

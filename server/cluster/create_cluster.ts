@@ -205,6 +205,12 @@ class RunningCluster implements Cluster {
     for (const peer of others) this.#gossip.join(peer);
   }
 
+  announce(): void {
+    if (!this.#started || this.#stop.signal.aborted) return;
+    this.#members.announce(this.#members.self.url);
+    this.#follow();
+  }
+
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     if (this.#started) await this.#gossip.leave();

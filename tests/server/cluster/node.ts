@@ -127,7 +127,7 @@ export class Node {
       ledger: await openLedger(join(this.folder, "cluster.sqlite")),
       partials: await openPartials({ folder: join(this.folder, "partial"), nowMs: this.now() }),
       setAside: () => Promise.resolve(),
-      keys: keysOf(key, new Uint8Array()),
+      keys: keysOf(key),
       random: Math.random,
       schedule: byTimer,
       now: this.now,
