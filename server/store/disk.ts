@@ -9,6 +9,7 @@ import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts
 import { type Logger, silentLogger } from "../../runtime/log.ts";
 import { type Bodies, type Hashed, hashPieces, holdsBodies, openBodies, sumFile } from "./bodies.ts";
 import { both, ignoreMissing, syncFile } from "./files.ts";
+import { Losses } from "./losses.ts";
 import { openRecords, type Records } from "./records.ts";
 import { requireRoom, withRoom } from "./room.ts";
 import { type Scrubbed, type Scrubber, type Sleep, startScrubber } from "./scrubber.ts";
@@ -22,9 +23,9 @@ import {
   type StagedBody,
   type Store,
 } from "./store.ts";
-import { piecesOf, readPieces, requireBody, requireExpected, requireInside } from "./stream.ts";
+import { readPieces, requireBody, requireExpected, requireInside } from "./stream.ts";
 import { startSweeper, type Sweeper } from "./sweeper.ts";
-import { isUnreadable, verifiedStream } from "./verified_stream.ts";
+import { verifiedStream } from "./verified_stream.ts";
 
 /** Settings of a disk store. */
 export interface DiskStoreOptions {
@@ -85,15 +86,15 @@ export async function openDiskStore(
       // After a rebuild, a body may be one whose manifest is yet to be heard of again.
       { graceMs, now, log, walkFirst: !records.rebuilt },
     );
-    const store = new OpenDiskStore(folder, records, bodies, sweeper, minFreeBytes, now, log);
-    store.scrubber = startScrubber(store, {
+    const losses = new Losses(bodies, records, { now, log });
+    const scrubber = startScrubber(losses, {
       bytesPerSecond: scrubBytesPerSecond,
       stateFile: join(folder, "scrub.json"),
       now,
       log,
       ...(sleep && { sleep }),
     });
-    return store;
+    return new OpenDiskStore(folder, records, bodies, losses, sweeper, scrubber, minFreeBytes);
   } catch (error) {
     records[Symbol.dispose]();
     throw error;
@@ -101,20 +102,23 @@ export async function openDiskStore(
 }
 
 class OpenDiskStore implements DiskStore {
-  onLost: (lost: LostBody) => void = () => {};
-  scrubber!: Scrubber;
-  /** Bodies that listeners were told of. */
-  readonly #told = new Set<string>();
-
   constructor(
     readonly folder: string,
     readonly records: Records,
     readonly bodies: Bodies,
+    readonly losses: Losses,
     readonly sweeper: Sweeper,
+    readonly scrubber: Scrubber,
     readonly minFreeBytes: number,
-    readonly now: () => number,
-    readonly log: Logger,
   ) {}
+
+  get onLost(): (lost: LostBody) => void {
+    return this.losses.onLost;
+  }
+
+  set onLost(listener: (lost: LostBody) => void) {
+    this.losses.onLost = listener;
+  }
 
   // deno-lint-ignore require-await -- so that what throws rejects
   async get(path: string): Promise<Manifest | null> {
@@ -146,7 +150,7 @@ class OpenDiskStore implements DiskStore {
   async open(sha256: string, range?: { start: number; end: number }): Promise<OpenBody | null> {
     const size = this.bodies.size(sha256);
     if (size === null) {
-      this.#missing(sha256);
+      this.losses.missing(sha256);
       return null;
     }
     const { start, end } = range ?? { start: 0, end: size };
@@ -154,7 +158,7 @@ class OpenDiskStore implements DiskStore {
     if (start === end && size > 0) return { size, stream: emptyStream() };
     const check = this.bodies.check(sha256, size);
     const file = this.bodies.open(sha256);
-    const onRot = (reason: string) => this.#rotten(sha256, file, reason);
+    const onRot = (reason: string) => this.losses.rotten(sha256, file, reason);
     if (check === false) {
       onRot("its file is of another size");
       file.close();
@@ -182,33 +186,6 @@ class OpenDiskStore implements DiskStore {
 
   scrub(): Promise<Scrubbed> {
     return this.scrubber.scrub();
-  }
-
-  /** For the scrubber: what is in one of the folders, and what ought to be there. */
-  digests(folder: string): string[] {
-    return [...new Set([...this.bodies.inFolder(folder), ...this.records.named(folder, `${folder}g`)])].sort();
-  }
-
-  /** For the scrubber: a body is read whole, whatever its sums say; they are mended where they do not fit it. */
-  async check(
-    sha256: string,
-    pace: (bytes: number) => Promise<void>,
-  ): Promise<{ bytes: number | null; lost: boolean }> {
-    const size = this.bodies.size(sha256);
-    if (size === null) return { bytes: null, lost: this.#missing(sha256) };
-    using file = this.bodies.open(sha256);
-    let body: Hashed;
-    try {
-      body = await hashPieces(paced(piecesOf(file), pace));
-    } catch (error) {
-      if (!isUnreadable(error)) throw error;
-      return { bytes: 0, lost: this.#rotten(sha256, file, "the disk cannot read it") };
-    }
-    if (body.sha256 !== sha256) {
-      return { bytes: body.size, lost: this.#rotten(sha256, file, "its bytes are not those that were staged") };
-    }
-    if (this.bodies.size(sha256) === body.size) this.bodies.mendSums(body);
-    return { bytes: body.size, lost: false };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -253,33 +230,12 @@ class OpenDiskStore implements DiskStore {
     const { sha256, size } = body;
     const held = this.bodies.size(sha256);
     if (held !== size && !this.bodies.adopt(file, body)) return null;
-    this.#told.delete(sha256);
+    this.losses.healed(sha256);
     this.sweeper.touch(sha256);
     // Also where it was held: another upload of the same bytes may not have come as far as this yet.
     await this.bodies.sync(sha256);
     if (held === size) await Deno.remove(file);
     return { sha256, size };
-  }
-
-  /** A body has no file; true where it ought to have one. */
-  #missing(sha256: string): boolean {
-    if (!this.records.names(sha256)) return false;
-    this.#tell(sha256, "its file is gone");
-    return true;
-  }
-
-  /** The open file of a body is not what was staged; false where the body that is held is another one by now. */
-  #rotten(sha256: string, file: Deno.FsFile, reason: string): boolean {
-    if (!this.bodies.setAside(sha256, file, this.now())) return false;
-    this.#tell(sha256, reason);
-    return true;
-  }
-
-  #tell(sha256: string, reason: string): void {
-    if (this.#told.has(sha256)) return;
-    this.#told.add(sha256);
-    this.log.warn("a body is lost", { sha256, reason });
-    this.onLost({ sha256, reason });
   }
 
   /** Asked before each chunk is written. */
@@ -298,14 +254,4 @@ class OpenDiskStore implements DiskStore {
 
 function emptyStream(): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream({ start: (controller) => controller.close() });
-}
-
-async function* paced<T extends Uint8Array>(
-  pieces: AsyncIterable<T>,
-  pace: (bytes: number) => Promise<void>,
-): AsyncGenerator<T> {
-  for await (const piece of pieces) {
-    yield piece;
-    await pace(piece.length);
-  }
 }

@@ -12,7 +12,7 @@ export async function syncFile(path: string): Promise<void> {
  */
 export const syncFolder: (path: string) => Promise<void> = inTurns(async (path) => {
   if (Deno.build.os === "windows") return;
-  using folder = Deno.openSync(path, { read: true });
+  using folder = await Deno.open(path, { read: true });
   await folder.sync();
 });
 

@@ -10,7 +10,7 @@
 import { crc32 } from "node:zlib";
 import type { Manifest, Version } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { syncFile } from "./files.ts";
+import { ignoreMissing, writeAll } from "./files.ts";
 
 /** What happened to a path; or that all up to this change is told by the lines that follow. */
 export type Note = { put: Manifest } | { forget: { path: string; version: Version } } | { asOf: number };
@@ -99,33 +99,27 @@ export function readJournal(path: string, onLine: (json: string) => void = () =>
   return state;
 }
 
-/** Writes a journal anew in the place of what is there: a whole one is there at any time. */
-export async function rewriteJournal(path: string, notes: Iterable<{ change: number; note: Note }>): Promise<void> {
-  const fresh = `${path}.new`;
-  {
-    using file = Deno.openSync(fresh, { write: true, create: true, truncate: true });
-    let lines: Uint8Array[] = [];
+/** Writes a whole journal to a new file, which is synced when this resolves, and removed where it throws. */
+export async function writeJournal(path: string, notes: Iterable<{ change: number; note: Note }>): Promise<void> {
+  try {
+    using file = await Deno.open(path, { write: true, create: true, truncate: true });
+    const piece = new Uint8Array(2 * PIECE_BYTES);
     let bytes = 0;
-    const write = () => {
-      const piece = new Uint8Array(bytes);
-      let at = 0;
-      for (const line of lines) {
-        piece.set(line, at);
-        at += line.length;
-      }
-      for (at = 0; at < piece.length;) at += file.writeSync(piece.subarray(at));
-      [lines, bytes] = [[], 0];
-    };
     for (const { change, note } of notes) {
       const line = lineOf(change, note);
-      lines.push(line);
+      if (bytes + line.length > piece.length) {
+        await writeAll(file, piece.subarray(0, bytes));
+        bytes = 0;
+      }
+      piece.set(line, bytes);
       bytes += line.length;
-      if (bytes >= PIECE_BYTES) write();
     }
-    write();
+    await writeAll(file, piece.subarray(0, bytes));
+    await file.sync();
+  } catch (error) {
+    await Deno.remove(path).catch(ignoreMissing);
+    throw error;
   }
-  await syncFile(fresh);
-  Deno.renameSync(fresh, path);
 }
 
 function lineOf(change: number, note: Note): Uint8Array {

@@ -16,3 +16,4 @@ export {
   type StagedBody,
   type Store,
 } from "./store.ts";
+export type { Scrubbed, Sleep } from "./scrubber.ts";

@@ -7,8 +7,9 @@ import { CdnError, compareVersions } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { isDamaged } from "./database.ts";
 import { syncFolder } from "./files.ts";
-import { type Journal, type JournalState, type Note, openJournal, readJournal, rewriteJournal } from "./journal.ts";
+import { type Journal, type JournalState, type Note, openJournal, readJournal, writeJournal } from "./journal.ts";
 import { type ManifestIndex, openManifestIndex } from "./manifest_index.ts";
+import { isFull } from "./room.ts";
 
 /** The index, with every change in the journal too. */
 export interface Records
@@ -38,8 +39,16 @@ export async function openRecords(folder: string, { now, log, holdsBodies }: Rec
     const lost = behind || index.lastChange() === 0 && !state.exists && holdsBodies();
     if (lost) rebuild(index, journalPath, state, { now, log });
     if (lost || !mirrors(state, index)) {
+      try {
+        await writeJournal(`${journalPath}.new`, notesOf(index, now()));
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        // It stays as it is, so that the next opening sees what it lacks.
+        log.warn("there is no room for a journal", { error });
+        return records(index, noJournal, lost);
+      }
       if (state.faulty > 0) setAside(journalPath, now);
-      await rewriteJournal(journalPath, notesOf(index, now()));
+      Deno.renameSync(`${journalPath}.new`, journalPath);
       await syncFolder(folder);
     }
     return records(index, openJournal(journalPath, log), lost);
@@ -48,6 +57,8 @@ export async function openRecords(folder: string, { now, log, holdsBodies }: Rec
     throw error;
   }
 }
+
+const noJournal: Journal = { append() {}, [Symbol.dispose]() {} };
 
 function records(index: ManifestIndex, journal: Journal, rebuilt: boolean): Records {
   return {
