@@ -1,0 +1,238 @@
+/** What must hold, whatever happens: a witness who sees every disk and every answer. */
+import { compareVersions, formatVersion, type Manifest, type Version } from "../../proto/mod.ts";
+import { MAX_AHEAD_MS } from "../../server/clock.ts";
+import { digestOf } from "./disk_store.ts";
+import { EPOCH_MS } from "./life.ts";
+import type { Machine } from "./machine_host.ts";
+import type { Read } from "./process.ts";
+import { SimulationError } from "./world.ts";
+
+/** The rules, by the names under which a breach is reported. */
+export type Rule =
+  /** What was acknowledged (or something newer) is on at least as many disks as promised, and never on none. */
+  | "durable"
+  /** At rest each server has what was acknowledged, or something newer. */
+  | "kept"
+  /** What was deleted is not there again by an older version; a server never goes back in time. */
+  | "forward"
+  /** What a server gives out is what its digest says, and what somebody wrote. */
+  | "true bytes"
+  /** At rest all servers have the same, body and all. */
+  | "equal"
+  /** At rest nothing is refused. */
+  | "readable"
+  /** What was asked is answered, one way or the other. */
+  | "answered"
+  /** At rest each server knows who runs and who does not. */
+  | "known"
+  /** At rest little is said. */
+  | "quiet";
+
+/** A rule was broken. */
+export class Breach extends SimulationError {
+  override name = "Breach";
+  constructor(readonly rule: Rule, message: string) {
+    super(`${rule}: ${message}`);
+  }
+}
+
+/** A write that a client asked for. */
+interface Write {
+  machine: string;
+  path: string;
+  /** Null for a delete. */
+  sha256: string | null;
+}
+
+/** Sees all, and speaks up at the first breach. */
+export class Witness {
+  readonly #machines: readonly Machine[];
+  readonly #minCopies: number;
+  readonly #now: () => number;
+  /** Whatever was asked for: nothing else may ever be seen. */
+  readonly #writes: Write[] = [];
+  /** The newest acknowledged version of each path. */
+  readonly #acknowledged = new Map<string, Manifest>();
+  /** Which machines ever held which versions for good, by path. */
+  readonly #held = new Map<string, { machine: string; version: Version }[]>();
+  /** The newest that each machine showed of a path, by `machine path`. */
+  readonly #shown = new Map<string, Version>();
+
+  constructor(machines: readonly Machine[], minCopies: number, now: () => number) {
+    this.#machines = machines;
+    this.#minCopies = minCopies;
+    this.#now = now;
+    for (const { id, platter } of machines) {
+      platter.onDurable = ({ path, version }) => {
+        if (this.#isAhead(version)) return; // nobody else may take it: it is as good as nothing
+        const held = this.#held.get(path) ?? [];
+        this.#held.set(path, held);
+        held.push({ machine: id, version });
+      };
+    }
+  }
+
+  /** A client asks for it. */
+  asked(write: Write): void {
+    this.#writes.push(write);
+  }
+
+  /** A server says that it is done. */
+  acknowledged(machine: string, manifest: Manifest): void {
+    const { path, version } = manifest;
+    const holders = new Set(
+      (this.#held.get(path) ?? []).filter((held) => compareVersions(held.version, version) >= 0).map((one) =>
+        one.machine
+      ),
+    );
+    if (holders.size < this.#minCopies) {
+      throw new Breach(
+        "durable",
+        `${told(manifest)} was acknowledged by ${machine} with copies on ${[...holders].join(", ") || "no disk"}; ` +
+          `${this.#minCopies} are promised`,
+      );
+    }
+    const before = this.#acknowledged.get(path);
+    if (!before || compareVersions(before.version, version) < 0) this.#acknowledged.set(path, manifest);
+    this.#shows(machine, manifest);
+  }
+
+  /** A server showed something (null: it never heard of the path). */
+  read(machine: string, path: string, read: Read | null): void {
+    if (!read) {
+      const before = this.#shown.get(`${machine} ${path}`);
+      if (before) throw new Breach("forward", `${machine} never heard of ${path}, but had ${formatVersion(before)}`);
+      return;
+    }
+    const { manifest, bytes } = read;
+    this.#requireWritten(machine, manifest);
+    if (manifest.deleted !== (bytes === null)) {
+      throw new Breach("true bytes", `${machine} gave bytes for ${told(manifest)}`);
+    }
+    if (bytes && (digestOf(bytes) !== manifest.sha256 || bytes.length !== manifest.size)) {
+      throw new Breach("true bytes", `${machine} gave ${bytes.length} bytes for ${told(manifest)} that are not it`);
+    }
+    this.#shows(machine, manifest);
+  }
+
+  /** The machine's disk lost what it had: it may know less now, but nobody else may have lost by it. */
+  lost(machine: string): void {
+    for (const key of this.#shown.keys()) if (key.startsWith(`${machine} `)) this.#shown.delete(key);
+    this.survives();
+  }
+
+  /** Some disk has each acknowledged write, or something newer. To be asked after whatever may have lost one. */
+  survives(): void {
+    for (const manifest of this.#acknowledged.values()) {
+      const { path, version } = manifest;
+      if (this.#machines.some(({ platter }) => platter.holds(path, version))) continue;
+      throw new Breach("durable", `no disk has ${told(manifest)} any more, which was acknowledged`);
+    }
+  }
+
+  /** Why the servers are not at rest yet; null once all that run have the same, whole. */
+  unrest(): Breach | null {
+    const [first, ...others] = this.#alive();
+    if (!first) return null;
+    const rows = new Map([...first.platter.rows].map(([path, { manifest }]) => [path, manifest]));
+    for (const { id, platter } of others) {
+      for (const path of new Set([...rows.keys(), ...platter.rows.keys()])) {
+        const [here, there] = [rows.get(path), platter.rows.get(path)?.manifest];
+        if (here && there && compareVersions(here.version, there.version) === 0 && here.sha256 === there.sha256) {
+          continue;
+        }
+        return new Breach("equal", `${first.id} has ${told(here)} and ${id} has ${told(there)} at ${path}`);
+      }
+    }
+    for (const { id, platter } of [first, ...others]) {
+      for (const { manifest } of platter.rows.values()) {
+        if (!platter.holds(manifest.path, manifest.version)) {
+          return new Breach("equal", `${id} lacks the body of ${told(manifest)}`);
+        }
+      }
+      if (platter.wanted.size > 0) return new Breach("equal", `${id} wants ${[...platter.wanted.keys()].join(", ")}`);
+    }
+    return this.#unknown();
+  }
+
+  /** Every acknowledged write, or something newer, is what this server has. */
+  kept({ id, platter }: Machine): void {
+    for (const manifest of this.#acknowledged.values()) {
+      const { path, version } = manifest;
+      const row = platter.rows.get(path)?.manifest;
+      if (!row || compareVersions(row.version, version) < 0) {
+        throw new Breach("kept", `${id} has ${told(row)} at ${path}, where ${told(manifest)} was acknowledged`);
+      }
+      if (
+        compareVersions(row.version, version) === 0 &&
+        (row.sha256 !== manifest.sha256 || row.deleted !== manifest.deleted)
+      ) {
+        throw new Breach("kept", `${id} has another object under the version of ${told(manifest)}`);
+      }
+    }
+    for (const { manifest } of platter.rows.values()) this.#requireWritten(id, manifest);
+  }
+
+  /** All paths that were ever written. */
+  paths(): string[] {
+    return [...new Set(this.#writes.map(({ path }) => path))].sort();
+  }
+
+  #alive(): Machine[] {
+    return this.#machines.filter(({ isGone }) => !isGone);
+  }
+
+  /** Who does not know that another runs, or that it does not. */
+  #unknown(): Breach | null {
+    const running = new Set(this.#alive().map(({ id }) => id));
+    for (const { id, process } of this.#alive()) {
+      const states = new Map(process?.members().map(({ id, state }) => [id, state]));
+      for (const other of running) {
+        if (other !== id && states.get(other) !== "alive") {
+          return new Breach("known", `${id} holds ${other} for ${states.get(other) ?? "nobody"}, but it runs`);
+        }
+      }
+      for (const [other, state] of states) {
+        if (!running.has(other) && state === "alive") return new Breach("known", `${id} holds ${other} for alive`);
+      }
+    }
+    return null;
+  }
+
+  #shows(machine: string, { path, version }: Manifest): void {
+    const key = `${machine} ${path}`;
+    const before = this.#shown.get(key);
+    if (before && compareVersions(before, version) > 0) {
+      throw new Breach(
+        "forward",
+        `${machine} shows ${path} at ${formatVersion(version)} after ${formatVersion(before)}`,
+      );
+    }
+    // What is stamped in the future is dropped once the clock is right again.
+    if (!this.#isAhead(version)) this.#shown.set(key, version);
+  }
+
+  #isAhead({ wallMs }: Version): boolean {
+    return wallMs > EPOCH_MS + this.#now() + 2 * MAX_AHEAD_MS;
+  }
+
+  #requireWritten(machine: string, manifest: Manifest): void {
+    const { path, version, deleted, sha256 } = manifest;
+    const isWritten = this.#writes.some((write) =>
+      write.path === path && write.machine === version.server && write.sha256 === (deleted ? null : sha256)
+    );
+    if (!isWritten) throw new Breach("true bytes", `${machine} has ${told(manifest)}, which nobody wrote`);
+  }
+}
+
+/** A manifest in a few words. */
+export function told(manifest: Manifest | null | undefined): string {
+  if (!manifest) return "nothing";
+  const what = manifest.deleted ? "deleted" : `${manifest.size} B ${manifest.sha256.slice(0, 8)}`;
+  return `${manifest.path} (${what}, ${shortVersion(manifest.version)})`;
+}
+
+/** A version as seconds since the story began, counter and server. */
+export function shortVersion({ wallMs, counter, server }: Version): string {
+  return `${((wallMs - EPOCH_MS) / 1000).toFixed(3)}${counter ? `+${counter}` : ""}@${server}`;
+}
