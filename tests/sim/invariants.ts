@@ -1,5 +1,5 @@
 /** What must hold, whatever happens: a witness who sees every disk and every answer. */
-import { compareVersions, formatVersion, type Manifest, type Version } from "../../proto/mod.ts";
+import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
 import { MAX_AHEAD_MS } from "../../server/clock.ts";
 import { digestOf } from "./disk_store.ts";
 import { EPOCH_MS } from "./life.ts";
@@ -17,7 +17,7 @@ export type Rule =
   | "forward"
   /** What a server gives out is what its digest says, and what somebody wrote. */
   | "true bytes"
-  /** At rest all servers have the same, body and all. */
+  /** At rest all servers know the same, and have the bodies (but those that were lost before they were acknowledged). */
   | "equal"
   /** At rest nothing is refused. */
   | "readable"
@@ -97,11 +97,15 @@ export class Witness {
     this.#shows(machine, manifest);
   }
 
-  /** A server showed something (null: it never heard of the path). */
-  read(machine: string, path: string, read: Read | null): void {
+  /** What a read that begins now must show at least; null where anything will do. */
+  shown(machine: string, path: string): Version | null {
+    return this.#shown.get(`${machine} ${path}`) ?? null;
+  }
+
+  /** A server showed something (null: it never heard of the path); `least` is what was {@link shown} when it was asked. */
+  read(machine: string, path: string, read: Read | null, least: Version | null): void {
     if (!read) {
-      const before = this.#shown.get(`${machine} ${path}`);
-      if (before) throw new Breach("forward", `${machine} never heard of ${path}, but had ${formatVersion(before)}`);
+      if (least) throw new Breach("forward", `${machine} never heard of ${path}, but had ${shortVersion(least)}`);
       return;
     }
     const { manifest, bytes } = read;
@@ -111,6 +115,10 @@ export class Witness {
     }
     if (bytes && (digestOf(bytes) !== manifest.sha256 || bytes.length !== manifest.size)) {
       throw new Breach("true bytes", `${machine} gave ${bytes.length} bytes for ${told(manifest)} that are not it`);
+    }
+    const { version } = manifest;
+    if (least && compareVersions(least, version) > 0) {
+      throw new Breach("forward", `${machine} shows ${told(manifest)} after ${shortVersion(least)}`);
     }
     this.#shows(machine, manifest);
   }
@@ -130,47 +138,56 @@ export class Witness {
     }
   }
 
-  /** Why the servers are not at rest yet; null once all that run have the same, whole. */
+  /** Why the servers are not at rest yet; null once all that run know the same, and have the bodies of all of it. */
   unrest(): Breach | null {
-    const [first, ...others] = this.#alive();
-    if (!first) return null;
-    const rows = new Map([...first.platter.rows].map(([path, { manifest }]) => [path, manifest]));
-    for (const { id, platter } of others) {
-      for (const path of new Set([...rows.keys(), ...platter.rows.keys()])) {
-        const [here, there] = [rows.get(path), platter.rows.get(path)?.manifest];
-        if (here && there && compareVersions(here.version, there.version) === 0 && here.sha256 === there.sha256) {
-          continue;
-        }
-        return new Breach("equal", `${first.id} has ${told(here)} and ${id} has ${told(there)} at ${path}`);
+    const running = this.#running();
+    for (const path of this.paths()) {
+      const newest = running.map(({ platter }) => platter.newest(path));
+      const [first] = newest;
+      const other = newest.findIndex((manifest) => !isSame(manifest, first));
+      if (other > 0) {
+        return new Breach(
+          "equal",
+          `${running[0]!.id} knows ${told(first)} and ${running[other]!.id} ${told(newest[other])}`,
+        );
       }
-    }
-    for (const { id, platter } of [first, ...others]) {
-      for (const { manifest } of platter.rows.values()) {
-        if (!platter.holds(manifest.path, manifest.version)) {
-          return new Breach("equal", `${id} lacks the body of ${told(manifest)}`);
-        }
-      }
-      if (platter.wanted.size > 0) return new Breach("equal", `${id} wants ${[...platter.wanted.keys()].join(", ")}`);
+      if (!first || this.#isLost(first)) continue;
+      const lacking = running.find(({ platter }) => !platter.holds(path, first.version));
+      if (lacking) return new Breach("equal", `${lacking.id} knows of ${told(first)} and does not have it`);
     }
     return this.#unknown();
   }
 
-  /** Every acknowledged write, or something newer, is what this server has. */
+  /** At rest: every acknowledged write, or something newer, is what this server has; and nothing that nobody wrote. */
   kept({ id, platter }: Machine): void {
     for (const manifest of this.#acknowledged.values()) {
       const { path, version } = manifest;
-      const row = platter.rows.get(path)?.manifest;
-      if (!row || compareVersions(row.version, version) < 0) {
-        throw new Breach("kept", `${id} has ${told(row)} at ${path}, where ${told(manifest)} was acknowledged`);
+      const known = platter.newest(path);
+      if (!known || compareVersions(known.version, version) < 0) {
+        throw new Breach("kept", `${id} has ${told(known)} at ${path}, where ${told(manifest)} was acknowledged`);
       }
-      if (
-        compareVersions(row.version, version) === 0 &&
-        (row.sha256 !== manifest.sha256 || row.deleted !== manifest.deleted)
-      ) {
+      if (compareVersions(known.version, version) === 0 && !isSame(known, manifest)) {
         throw new Breach("kept", `${id} has another object under the version of ${told(manifest)}`);
       }
     }
     for (const { manifest } of platter.rows.values()) this.#requireWritten(id, manifest);
+  }
+
+  /** At rest: a server showed this, or (null) nothing could be had. */
+  readAtRest(machine: string, path: string, read: Read | null | Error, least: Version | null): void {
+    const acknowledged = this.#acknowledged.get(path);
+    if (read instanceof Error) {
+      const known = this.#machines.find(({ id }) => id === machine)?.platter.newest(path);
+      if (!acknowledged && known && this.#isLost(known)) return;
+      throw new Breach("readable", `${machine} cannot give ${path}: ${read.message}`);
+    }
+    this.read(machine, path, read, least);
+    if (acknowledged && (!read || compareVersions(read.manifest.version, acknowledged.version) < 0)) {
+      throw new Breach(
+        "kept",
+        `${machine} gives ${told(read?.manifest)}, where ${told(acknowledged)} was acknowledged`,
+      );
+    }
   }
 
   /** All paths that were ever written. */
@@ -178,14 +195,21 @@ export class Witness {
     return [...new Set(this.#writes.map(({ path }) => path))].sort();
   }
 
-  #alive(): Machine[] {
+  #running(): Machine[] {
     return this.#machines.filter(({ isGone }) => !isGone);
+  }
+
+  /** Never acknowledged, and the only disks that had its body lost it: nobody can have it again. */
+  #isLost({ path, version, deleted, sha256 }: Manifest): boolean {
+    const acknowledged = this.#acknowledged.get(path);
+    if (deleted || (acknowledged && compareVersions(acknowledged.version, version) >= 0)) return false;
+    return !this.#running().some(({ platter }) => platter.bodies.get(sha256)?.rottenAt === null);
   }
 
   /** Who does not know that another runs, or that it does not. */
   #unknown(): Breach | null {
-    const running = new Set(this.#alive().map(({ id }) => id));
-    for (const { id, process } of this.#alive()) {
+    const running = new Set(this.#running().map(({ id }) => id));
+    for (const { id, process } of this.#running()) {
       const states = new Map(process?.members().map(({ id, state }) => [id, state]));
       for (const other of running) {
         if (other !== id && states.get(other) !== "alive") {
@@ -199,17 +223,11 @@ export class Witness {
     return null;
   }
 
+  /** What it has itself, it must not lose; what it had from another, that one may lose. */
   #shows(machine: string, { path, version }: Manifest): void {
-    const key = `${machine} ${path}`;
-    const before = this.#shown.get(key);
-    if (before && compareVersions(before, version) > 0) {
-      throw new Breach(
-        "forward",
-        `${machine} shows ${path} at ${formatVersion(version)} after ${formatVersion(before)}`,
-      );
-    }
+    if (!this.#machines.some(({ id, platter }) => id === machine && platter.holds(path, version))) return;
     // What is stamped in the future is dropped once the clock is right again.
-    if (!this.#isAhead(version)) this.#shown.set(key, version);
+    if (!this.#isAhead(version)) this.#shown.set(`${machine} ${path}`, newer(this.shown(machine, path), version));
   }
 
   #isAhead({ wallMs }: Version): boolean {
@@ -223,6 +241,15 @@ export class Witness {
     );
     if (!isWritten) throw new Breach("true bytes", `${machine} has ${told(manifest)}, which nobody wrote`);
   }
+}
+
+function newer(a: Version | null, b: Version): Version {
+  return a && compareVersions(a, b) > 0 ? a : b;
+}
+
+function isSame(a: Manifest | null | undefined, b: Manifest | null | undefined): boolean {
+  if (!a || !b) return !a && !b;
+  return compareVersions(a.version, b.version) === 0 && a.deleted === b.deleted && a.sha256 === b.sha256;
 }
 
 /** A manifest in a few words. */

@@ -6,11 +6,12 @@
  * - Always: requests to any server at any time; messages lost, doubled, late, overtaking; answers lost after their
  *   effect; lines cut one way or both, slow; bodies that break off, stall, or carry a wrong byte; crashes at any time
  *   and between any two steps of a disk, as often as one likes, of all machines together; full disks.
- * - A disk loses what it had confirmed (wiped, index lost, a body rotten, gone with its machine for ever) only on the
- *   round's losers: at most minCopies - 1 machines, the same for the whole round. Two rounds have different losers
+ * - A disk loses what it had confirmed (wiped, index lost, gone with its machine for ever; a body rotten, which some
+ *   disk has that loses nothing: nothing else can be put right) only on the round's losers: at most minCopies - 1 machines, the same for the whole round. Two rounds have different losers
  *   only because there is rest between them. So each acknowledged write keeps a copy on a machine that loses nothing.
  * - Clocks are at most 4 minutes apart (`MAX_AHEAD_MS` is five), may be set within that at any time, and run at most
- *   a thousandth fast or slow. At most one machine a round is an hour or ten years off, until the round is healed.
+ *   a thousandth fast or slow. At most one machine a round is an hour or ten years off, until the round is healed
+ *   (where one copy is enough, none is: it would acknowledge by itself what no other may take).
  */
 import { between, chance, exponential, pick, type Random, sample, stream } from "./prng.ts";
 import type { Weather } from "./links.ts";
@@ -103,7 +104,7 @@ function roundOf(random: Random, ids: string[], minCopies: number, number: numbe
   const losers = sample(random, ids, Math.min(minCopies - 1, ids.length - 1));
   const acts: Act[] = [
     ...requests(random, ids, lastsMs, number),
-    ...troubles(random, ids, lastsMs),
+    ...troubles(random, ids, minCopies, lastsMs),
     ...losses(random, losers, ids.length - minCopies, lastsMs),
   ];
   return { lastsMs, losers, acts: acts.sort((a, b) => a.atMs - b.atMs) };
@@ -128,7 +129,7 @@ function sizeOf(random: Random): number {
 }
 
 /** What may happen to anybody. */
-function troubles(random: Random, ids: string[], lastsMs: number): Act[] {
+function troubles(random: Random, ids: string[], minCopies: number, lastsMs: number): Act[] {
   const someTime = () => between(random, 0, lastsMs);
   const forMs = () => 500 + exponential(random, 12_000);
   const kinds: (() => Act)[] = [
@@ -157,7 +158,7 @@ function troubles(random: Random, ids: string[], lastsMs: number): Act[] {
   // Each story has its own sorts of trouble: all at once would hide what one alone brings to light.
   const chosen = sample(random, kinds, between(random, 1, kinds.length));
   const acts = Array.from({ length: between(random, 2, 14) }, () => pick(random, chosen)());
-  if (chance(random, 0.15)) {
+  if (minCopies > 1 && chance(random, 0.15)) {
     const off = pick(random, [HOUR_MS, -HOUR_MS, 87_660 * HOUR_MS, -87_660 * HOUR_MS]);
     acts.push({ do: "clock", atMs: someTime(), at: pick(random, ids), skewMs: off });
   }

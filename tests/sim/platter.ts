@@ -120,13 +120,23 @@ export class Platter {
     return lost.length;
   }
 
-  /** One bit of one held body turns; its digest, or null where there is none to rot. */
-  rot(random: Random): string | null {
-    const sound = [...this.bodies].filter(([, { bytes, rottenAt }]) => bytes.length > 0 && rottenAt === null);
+  /** One bit of one of these bodies turns; its digest, or null where there is none to rot. */
+  rot(random: Random, may: (sha256: string) => boolean): string | null {
+    const sound = [...this.bodies].filter(([sha256, body]) =>
+      body.bytes.length > 0 && body.rottenAt === null && may(sha256)
+    );
     if (sound.length === 0) return null;
     const [sha256, body] = sound[between(random, 0, sound.length - 1)]!;
     body.rottenAt = between(random, 0, body.bytes.length - 1);
     return sha256;
+  }
+
+  /** What is known of a path here: held, or wanted. */
+  newest(path: string): Manifest | null {
+    const held = this.rows.get(path)?.manifest;
+    const wanted = this.wanted.get(path)?.manifest;
+    if (!held || !wanted) return held ?? wanted ?? null;
+    return compareVersions(held.version, wanted.version) >= 0 ? held : wanted;
   }
 
   /** True where this version of the path, or a newer one, is here with all its bytes. */

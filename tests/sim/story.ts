@@ -42,8 +42,9 @@ export class Story {
   readonly #world: World;
   readonly #transcript: Transcript;
   readonly #under = new Set<Asked>();
-  /** Ends the round's faults that end by themselves; what a later round begins is not ended by an earlier one. */
-  #round = 0;
+  /** Which round it is, and how often everything was healed: faults end by themselves only until then. */
+  #chapter = 0;
+  #healings = 0;
 
   constructor(plan: Plan, world: World, transcript: Transcript, { boot, disk, minCopies }: StoryOptions) {
     this.#plan = plan;
@@ -80,7 +81,7 @@ export class Story {
   async play(): Promise<void> {
     for (const { id, startMs } of this.#plan.machines) this.#world.after(startMs, () => this.#at(id).start());
     for (const [at, round] of this.#plan.rounds.entries()) {
-      this.#round = at + 1;
+      this.#chapter = at;
       await this.#chaos(round);
       this.#heal();
       await this.#rest();
@@ -89,7 +90,7 @@ export class Story {
 
   async #chaos(round: Round): Promise<void> {
     this.#say(
-      `round ${this.#round}: ${round.lastsMs / 1000} s; disks may fail at ${round.losers.join(", ") || "none"}`,
+      `round ${this.#chapter + 1}: ${round.lastsMs / 1000} s; disks may fail at ${round.losers.join(", ") || "none"}`,
     );
     for (const act of round.acts) this.#world.after(act.atMs, () => this.#act(act));
     await this.#world.run(round.lastsMs);
@@ -152,7 +153,8 @@ export class Story {
           },
         );
       case "rot": {
-        const sha256 = this.#at(act.at).platter.rot(stream(this.#plan.seed, `rot ${act.at} ${act.atMs}`));
+        const random = stream(this.#plan.seed, `rot ${act.at} ${act.atMs}`);
+        const sha256 = this.#at(act.at).platter.rot(random, (body) => this.#isSafe(body));
         if (sha256) this.#note(act.at, `body ${sha256.slice(0, 8)} rots`);
         return this.#guarded(() => this.witness.survives());
       }
@@ -185,9 +187,10 @@ export class Story {
     if (act.do !== "read") {
       this.witness.asked({ machine: act.at, path: act.path, sha256: bytes && digestOf(bytes) });
     }
+    const least = this.witness.shown(act.at, act.path);
     const outcome = act.do === "read"
       ? process.read(act.path).then((read) => {
-        this.witness.read(act.at, act.path, read);
+        this.witness.read(act.at, act.path, read, least);
         return read ? told(read.manifest) : "never heard of";
       })
       : (bytes ? process.put(act.path, bytes) : process.remove(act.path)).then((manifest) => {
@@ -208,7 +211,7 @@ export class Story {
   /** Everything is well from now on, but for what is lost for ever. */
   #heal(): void {
     this.#say("heals");
-    this.#round++;
+    this.#healings++;
     this.net.links.heal();
     for (const machine of this.machines) {
       const { platter, clock } = machine;
@@ -248,13 +251,12 @@ export class Story {
   }
 
   async #readable({ id, process }: Machine, path: string): Promise<void> {
-    try {
-      const read = await this.#world.until(`${id} reads ${path}`, process!.read(path), 60_000);
-      this.witness.read(id, path, read);
-    } catch (error) {
-      if (!(error instanceof CdnError)) throw error;
-      throw new Breach("readable", `${id} cannot give ${path}: ${error.status} ${error.message}`);
-    }
+    const least = this.witness.shown(id, path);
+    const reading = process!.read(path).catch((error) => {
+      if (error instanceof CdnError) return error;
+      throw error;
+    });
+    this.witness.readAtRest(id, path, await this.#world.until(`${id} reads ${path}`, reading, 60_000), least);
   }
 
   /** At rest there are heartbeats, and little else. */
@@ -273,9 +275,9 @@ export class Story {
 
   /** Unless everything was healed before. */
   #later(ms: number, action: () => void): void {
-    const round = this.#round;
+    const healings = this.#healings;
     this.#world.after(ms, () => {
-      if (this.#round === round) action();
+      if (this.#healings === healings) action();
     });
   }
 
@@ -289,6 +291,14 @@ export class Story {
 
   #interrupt(id: string): void {
     for (const asked of this.#under) if (asked.machine.id === id) this.#under.delete(asked);
+  }
+
+  /** True where a machine has the body whose disk loses nothing in this round. */
+  #isSafe(sha256: string): boolean {
+    const losers = this.#plan.rounds[this.#chapter]!.losers;
+    return this.machines.some(({ id, platter }) =>
+      !losers.includes(id) && platter.bodies.get(sha256)?.rottenAt === null
+    );
   }
 
   #alive(): Machine[] {
