@@ -3,9 +3,11 @@ import { create } from "@bufbuild/protobuf";
 import {
   CdnError,
   compareVersions,
+  formatVersion,
   type Manifest,
   manifestFromWire,
   manifestToWire,
+  parseVersion,
   tombstone,
   wire,
 } from "../../proto/mod.ts";
@@ -16,14 +18,11 @@ import { join } from "./disk_store.ts";
 import type { Boot, Host, Process, Read } from "./process.ts";
 
 const { HELD, FAILED } = wire.OfferAnswer_Outcome;
+const AHEAD = "ahead of the clock here";
 
 /** Sends each write to all, and waits for copies. With `repair` it also offers all that it has, again and again. */
 export function toy({ repair }: { repair: boolean }): Boot {
-  return async (host) => {
-    const replica = new Replica(host, repair);
-    await replica.dropFuture();
-    return replica;
-  };
+  return (host) => Promise.resolve(new Replica(host, repair));
 }
 
 class Replica implements Process {
@@ -33,14 +32,6 @@ class Replica implements Process {
 
   constructor(readonly host: Host, repair: boolean) {
     this.#ended = repair ? this.#repair() : Promise.resolve();
-  }
-
-  /** Nobody else took what our clock stamped when it was wrong. */
-  async dropFuture(): Promise<void> {
-    const { store, now } = this.host;
-    for (const { manifest: { path, version } } of (await store.list({ by: "change", after: 0, limit: 1000 })).entries) {
-      if (version.wallMs > now() + MAX_AHEAD_MS) await store.forget(path, version);
-    }
   }
 
   async put(path: string, bytes: Uint8Array): Promise<Manifest> {
@@ -74,12 +65,12 @@ class Replica implements Process {
     const { store, peers, minCopies } = this.host;
     if (!await store.put(manifest)) throw failed(`${manifest.path} was written meanwhile`);
     const held = await Promise.all(peers.map((url) => this.#offer(url, [manifest])));
-    const copies = 1 + held.filter((outcomes) => outcomes[0] === HELD).length;
+    const copies = 1 + held.filter(([result]) => result?.outcome === HELD && !this.#isAhead(result.reason)).length;
     if (copies < minCopies) throw failed(`${copies} of ${minCopies} servers hold ${manifest.path}`);
     return manifest;
   }
 
-  async #offer(url: string, manifests: Manifest[]): Promise<wire.OfferAnswer_Outcome[]> {
+  async #offer(url: string, manifests: Manifest[]): Promise<wire.OfferAnswer_Result[]> {
     const { id, network } = this.host;
     const peer = new URL(url).hostname.split(".")[0]!;
     try {
@@ -90,7 +81,14 @@ class Replica implements Process {
       });
       const answer = await network.ask(url, "offers", question, { timeoutMs: 5_000, signal: this.#stop.signal });
       this.#states.set(peer, "alive");
-      return answer.results.map(({ outcome }) => outcome);
+      for (const [at, { outcome, reason }] of answer.results.entries()) {
+        // Both clocks say so: ours was wrong when it was written, and nobody has it.
+        const { path, version } = manifests[at]!;
+        if (outcome === FAILED && reason === AHEAD && this.#isAhead(formatVersion(version))) {
+          await this.host.store.forget(path, version);
+        }
+      }
+      return answer.results;
     } catch {
       this.#states.set(peer, "dead");
       return [];
@@ -112,28 +110,33 @@ class Replica implements Process {
     if (name !== "offers") throw new CdnError(`There is no call ${name}`, { source: "client", status: 404 });
     const { url, manifests } = question as wire.Offer;
     const results = [];
-    for (const manifest of manifests) results.push({ outcome: await this.#take(manifestFromWire(manifest), url) });
+    for (const manifest of manifests) results.push(await this.#take(manifestFromWire(manifest), url));
     return create(wire.OfferAnswerSchema, { results }) as Answer<Name>;
   }
 
-  async #take(manifest: Manifest, url: string): Promise<wire.OfferAnswer_Outcome> {
+  async #take(manifest: Manifest, url: string): Promise<{ outcome: wire.OfferAnswer_Outcome; reason?: string }> {
     const { store, clock, now } = this.host;
-    if (!clock.observe(manifest.version, now())) return FAILED;
+    if (!clock.observe(manifest.version, now())) return { outcome: FAILED, reason: AHEAD };
     const current = await store.get(manifest.path);
-    if (current && compareVersions(current.version, manifest.version) > 0) {
-      return current.version.wallMs > now() + MAX_AHEAD_MS || !await this.#has(current) ? FAILED : HELD;
-    }
     try {
+      if (current && compareVersions(current.version, manifest.version) > 0) {
+        return { outcome: await this.#has(current) ? HELD : FAILED, reason: formatVersion(current.version) };
+      }
       if (!await this.#has(manifest)) {
         const body = await this.#fetch(url, manifest.sha256);
         await store.stage(body, { sha256: manifest.sha256, size: manifest.size });
       }
       await store.put(manifest);
-      return HELD;
+      return { outcome: HELD };
     } catch (error) {
-      if (error instanceof CdnError) return FAILED;
+      if (error instanceof CdnError) return { outcome: FAILED };
       throw error;
     }
+  }
+
+  /** True where a version can only come from a wrong clock, theirs or ours. */
+  #isAhead(version: string): boolean {
+    return (parseVersion(version)?.wallMs ?? 0) > this.host.now() + MAX_AHEAD_MS;
   }
 
   async #has({ sha256, deleted }: Manifest): Promise<boolean> {
