@@ -55,6 +55,8 @@ export class Witness {
   readonly #acknowledged = new Map<string, Manifest>();
   /** Which machines ever held which versions for good, by path. */
   readonly #held = new Map<string, { machine: string; version: Version }[]>();
+  /** Machines whose clocks are wrong. */
+  readonly #doubted = new Set<string>();
   /** The newest that each machine showed of a path, by `machine path`. */
   readonly #shown = new Map<string, Version>();
 
@@ -99,7 +101,7 @@ export class Witness {
 
   /** What a read that begins now must show at least; null where anything will do. */
   shown(machine: string, path: string): Version | null {
-    return this.#shown.get(`${machine} ${path}`) ?? null;
+    return this.#doubted.has(machine) ? null : this.#shown.get(`${machine} ${path}`) ?? null;
   }
 
   /** A server showed something (null: it never heard of the path); `least` is what was {@link shown} when it was asked. */
@@ -127,6 +129,17 @@ export class Witness {
   lost(machine: string): void {
     for (const key of this.#shown.keys()) if (key.startsWith(`${machine} `)) this.#shown.delete(key);
     this.survives();
+  }
+
+  /** The machine's clock is wrong: it may go back, for what it writes now may have to be forgotten. */
+  doubt(machine: string): void {
+    this.#doubted.add(machine);
+  }
+
+  /** All clocks are right again, and all that was to be forgotten is. */
+  trustAll(): void {
+    for (const machine of this.#doubted) this.lost(machine);
+    this.#doubted.clear();
   }
 
   /** Some disk has each acknowledged write, or something newer. To be asked after whatever may have lost one. */

@@ -6,12 +6,14 @@
  * - Always: requests to any server at any time; messages lost, doubled, late, overtaking; answers lost after their
  *   effect; lines cut one way or both, slow; bodies that break off, stall, or carry a wrong byte; crashes at any time
  *   and between any two steps of a disk, as often as one likes, of all machines together; full disks.
- * - A disk loses what it had confirmed (wiped, index lost, gone with its machine for ever; a body rotten, which some
- *   disk has that loses nothing: nothing else can be put right) only on the round's losers: at most minCopies - 1 machines, the same for the whole round. Two rounds have different losers
- *   only because there is rest between them. So each acknowledged write keeps a copy on a machine that loses nothing.
- * - Clocks are at most 4 minutes apart (`MAX_AHEAD_MS` is five), may be set within that at any time, and run at most
- *   a thousandth fast or slow. At most one machine a round is an hour or ten years off, until the round is healed
- *   (where one copy is enough, none is: it would acknowledge by itself what no other may take).
+ * - What a disk had confirmed it loses only where the machine is one of the round's losers: at most minCopies - 1, the
+ *   same for the whole round. Two rounds have different losers only because there is rest between them. So each
+ *   acknowledged write keeps a copy on a machine that loses nothing. Losses: the disk is wiped; its index is lost; a
+ *   body rots, which some disk has that loses nothing (nothing else can be put right); the machine is gone for ever;
+ *   its clock is an hour or ten years off until the round is healed, and what it writes in that time takes the place
+ *   of what it had.
+ * - All other clocks are at most 4 minutes apart (`MAX_AHEAD_MS` is five), may be set within that at any time, and run
+ *   at most a thousandth fast or slow.
  */
 import { between, chance, exponential, pick, type Random, sample, stream } from "./prng.ts";
 import type { Weather } from "./links.ts";
@@ -104,7 +106,7 @@ function roundOf(random: Random, ids: string[], minCopies: number, number: numbe
   const losers = sample(random, ids, Math.min(minCopies - 1, ids.length - 1));
   const acts: Act[] = [
     ...requests(random, ids, lastsMs, number),
-    ...troubles(random, ids, minCopies, lastsMs),
+    ...troubles(random, ids, lastsMs),
     ...losses(random, losers, ids.length - minCopies, lastsMs),
   ];
   return { lastsMs, losers, acts: acts.sort((a, b) => a.atMs - b.atMs) };
@@ -129,7 +131,7 @@ function sizeOf(random: Random): number {
 }
 
 /** What may happen to anybody. */
-function troubles(random: Random, ids: string[], minCopies: number, lastsMs: number): Act[] {
+function troubles(random: Random, ids: string[], lastsMs: number): Act[] {
   const someTime = () => between(random, 0, lastsMs);
   const forMs = () => 500 + exponential(random, 12_000);
   const kinds: (() => Act)[] = [
@@ -157,12 +159,7 @@ function troubles(random: Random, ids: string[], minCopies: number, lastsMs: num
   ];
   // Each story has its own sorts of trouble: all at once would hide what one alone brings to light.
   const chosen = sample(random, kinds, between(random, 1, kinds.length));
-  const acts = Array.from({ length: between(random, 2, 14) }, () => pick(random, chosen)());
-  if (minCopies > 1 && chance(random, 0.15)) {
-    const off = pick(random, [HOUR_MS, -HOUR_MS, 87_660 * HOUR_MS, -87_660 * HOUR_MS]);
-    acts.push({ do: "clock", atMs: someTime(), at: pick(random, ids), skewMs: off });
-  }
-  return acts;
+  return Array.from({ length: between(random, 2, 14) }, () => pick(random, chosen)());
 }
 
 function badWeather(random: Random): Weather {
@@ -188,6 +185,10 @@ function losses(random: Random, losers: string[], spare: number, lastsMs: number
     if (kind < 0.3) return [{ do: "wipe", atMs, at, forMs }];
     if (kind < 0.45) return [{ do: "index", atMs, at, kept: chance(random, 0.5) ? 0 : random(), forMs }];
     if (kind < 0.6 && goes-- > 0) return [{ do: "gone", atMs, at }];
+    if (kind < 0.75) {
+      const skewMs = pick(random, [HOUR_MS, -HOUR_MS, 87_660 * HOUR_MS, -87_660 * HOUR_MS]);
+      return [{ do: "clock", atMs: between(random, 0, lastsMs), at, skewMs }];
+    }
     return Array.from({ length: between(random, 1, 4) }, () => ({ do: "rot", atMs: between(random, 0, lastsMs), at }));
   });
 }

@@ -140,6 +140,7 @@ export class Story {
       case "clock":
         this.#note(act.at, `its clock is set to ${(act.skewMs / 1000).toFixed(0)} s ahead`);
         this.#at(act.at).clock.skewMs = act.skewMs;
+        if (isWrong(act.skewMs)) this.witness.doubt(act.at);
         return;
       case "wipe":
         return this.#lose(act.at, "its disk is empty now", act.forMs, ({ platter }) => platter.wipe());
@@ -216,7 +217,7 @@ export class Story {
     for (const machine of this.machines) {
       const { platter, clock } = machine;
       Object.assign(platter, { full: false, crashIn: null });
-      if (clock.skewMs < 0 || clock.skewMs > TOLERATED_MS) {
+      if (isWrong(clock.skewMs)) {
         clock.skewMs = TOLERATED_MS / 2;
         machine.crash("to put its clock right");
       }
@@ -234,6 +235,7 @@ export class Story {
       unrest = this.#unanswered() ?? this.witness.unrest();
     } while (unrest);
     this.#say("rests");
+    this.witness.trustAll();
     await this.#world.run(this.#alive().length === 0 ? 0 : 2_000);
     await this.#quiet();
     for (const machine of this.#alive()) {
@@ -316,6 +318,11 @@ export class Story {
   #say(what: string): void {
     this.#note("--", what);
   }
+}
+
+/** So far off that others take nothing that it stamps, or it nothing that others do. */
+function isWrong(skewMs: number): boolean {
+  return skewMs < 0 || skewMs > TOLERATED_MS;
 }
 
 /** The body of a number: the same number and size, the same bytes. */
