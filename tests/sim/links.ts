@@ -27,6 +27,8 @@ export interface Traffic {
 /** One line, in one direction. */
 export class Link {
   isCut = false;
+  /** How often it was healed: what is under way at that moment is lost, for it might come long after all is at rest. */
+  healings = 0;
   /** Times its length, and through its width. */
   slowness = 1;
   weather: Weather = FAIR;
@@ -75,7 +77,7 @@ export class Links {
   /** Every line is whole, fast and dry. */
   heal(): void {
     this.setWeather(FAIR);
-    for (const link of this.#links.values()) Object.assign(link, { isCut: false, slowness: 1 });
+    for (const link of this.#links.values()) Object.assign(link, { isCut: false, slowness: 1, healings: link.healings + 1 });
   }
 
   /** What went over each line so far, in the order in which they were first used. */

@@ -59,8 +59,9 @@ export class Net {
 
   /** What is under way when the line is cut does not arrive. */
   #arrive(link: Link, ms: number, arrive: () => void): void {
+    const { healings } = link;
     this.world.after(ms, () => {
-      if (!link.isCut) arrive();
+      if (!link.isCut && link.healings === healings) arrive();
     });
   }
 }

@@ -9,6 +9,7 @@ import {
   manifestToWire,
   parseVersion,
   tombstone,
+  type Version,
   wire,
 } from "../../proto/mod.ts";
 import { MAX_AHEAD_MS } from "../../server/clock.ts";
@@ -35,14 +36,13 @@ class Replica implements Process {
   }
 
   async put(path: string, bytes: Uint8Array): Promise<Manifest> {
-    const { store, clock, now } = this.host;
+    const { store } = this.host;
     const { sha256, size } = await store.stage((async function* () {
       yield bytes;
     })());
-    const version = clock.next(now(), (await store.get(path))?.version);
     return await this.#write({
       path,
-      version,
+      version: this.#stamp(await store.get(path)),
       deleted: false,
       sha256,
       size,
@@ -58,7 +58,16 @@ class Replica implements Process {
     if (!current || current.deleted) {
       throw new CdnError(`There is no object at ${path}`, { source: "client", status: 404 });
     }
-    return await this.#write(tombstone(path, this.host.clock.next(this.host.now(), current.version)));
+    return await this.#write(tombstone(path, this.#stamp(current)));
+  }
+
+  /** A server whose disk was wiped, and whose clock is behind, would else give a stamp again that it has forgotten. */
+  #stamp(current: Manifest | null): Version {
+    const { clock, now, random } = this.host;
+    const { wallMs, counter, server } = clock.next(now(), current?.version);
+    const version = { wallMs, counter: counter + Math.floor(random() * 2 ** 16), server };
+    clock.observe(version, now());
+    return version;
   }
 
   async #write(manifest: Manifest): Promise<Manifest> {
@@ -126,8 +135,7 @@ class Replica implements Process {
         const body = await this.#fetch(url, manifest.sha256);
         await store.stage(body, { sha256: manifest.sha256, size: manifest.size });
       }
-      await store.put(manifest);
-      return { outcome: HELD };
+      return { outcome: await store.put(manifest) ? HELD : FAILED };
     } catch (error) {
       if (error instanceof CdnError) return { outcome: FAILED };
       throw error;
