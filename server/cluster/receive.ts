@@ -14,7 +14,7 @@ import type { Schedule } from "./wake.ts";
 
 /** What a receiver works with. */
 export interface ReceiverOptions {
-  catalog: Pick<Catalog, "get" | "learn">;
+  catalog: Pick<Catalog, "get" | "learn" | "isWanted">;
   /** True for a server that is on the list. */
   isListed: (id: string) => boolean;
   holders: Holders;
@@ -112,7 +112,10 @@ export class Receiver {
   async #take(manifest: Manifest, { from, background }: wire.Offer): Promise<Result | Arrival> {
     const { catalog, holders } = this.#options;
     const known = await catalog.get(manifest.path);
-    if (known && compareVersions(known.version, manifest.version) > 0) return held; // what is here is newer
+    if (known && compareVersions(known.version, manifest.version) > 0) {
+      // Something newer is known: held it is only where that is on disk.
+      return catalog.isWanted(manifest.path) ? pulling : held;
+    }
     const learned = await catalog.learn(manifest);
     holders.note(from, manifest);
     if (learned !== "wanted") return held;
