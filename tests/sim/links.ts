@@ -77,7 +77,9 @@ export class Links {
   /** Every line is whole, fast and dry. */
   heal(): void {
     this.setWeather(FAIR);
-    for (const link of this.#links.values()) Object.assign(link, { isCut: false, slowness: 1, healings: link.healings + 1 });
+    for (const link of this.#links.values()) {
+      Object.assign(link, { isCut: false, slowness: 1, healings: link.healings + 1 });
+    }
   }
 
   /** What went over each line so far, in the order in which they were first used. */
