@@ -12,6 +12,8 @@ import {
   PingSchema,
   type Pong,
   PongSchema,
+  StandingQuestionSchema,
+  StandingSchema,
   TreeAnswerSchema,
   TreeQuestionSchema,
 } from "./gen/metacdn/v1/cluster_pb.ts";
@@ -213,6 +215,8 @@ on(ManifestPageSchema, (message) => [
   ...faults(message, { manifests: atMost(1000), next: pageMark }),
   // As in an offer: what is wrong with one manifest is the receiver's to judge, for that one alone.
 ]);
+on(StandingQuestionSchema, (message) => faults(message, { from: identifier, path: pathFault, version }));
+on(StandingSchema, (message) => faults(message, { state: between(1, 5) }));
 on(LacksQuestionSchema, (message) => faults(message, { from: identifier, after: pageMark, limit: between(0, 1000) }));
 on(LacksPageSchema, ({ lacks, next }) => [
   ...listFaults("lacks", lacks, 1000, (lack, prefix) =>

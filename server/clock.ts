@@ -7,24 +7,34 @@ import { compareVersions, type Version } from "../proto/mod.ts";
 /** How far ahead of our own wall clock a stamp may be, in milliseconds. */
 export const MAX_AHEAD_MS = 300_000;
 
-/** Gives stamps that grow. */
+/**
+ * Gives stamps that grow. A stamp must never come twice, also not from a server that lost its disk and whose clock is
+ * behind what it once was: so the counter begins anywhere.
+ */
 export class HybridClock {
   #last: Version;
+  readonly #base: number;
 
-  /** @param server the id that our stamps carry */
-  constructor(readonly server: string) {
-    this.#last = { wallMs: 0, counter: 0, server };
+  /**
+   * @param server the id that our stamps carry
+   * @param random where the counter begins: from 0 up to 1, another one for each start
+   */
+  constructor(readonly server: string, random = 0) {
+    this.#base = Math.floor(random * 2 ** 24);
+    this.#last = { wallMs: 0, counter: this.#base, server };
   }
 
   /** A stamp newer than every one given or seen, and than `after`. */
   next(nowMs: number, after?: Version): Version {
+    // Our own clock was ahead and has been put right: what it gave then is no measure.
+    if (this.#last.wallMs > nowMs + MAX_AHEAD_MS) this.#last = { wallMs: 0, counter: this.#base, server: this.server };
     if (after) this.#see(after);
     const { wallMs, counter } = this.#last;
     this.#last = nowMs > wallMs
-      ? { wallMs: nowMs, counter: 0, server: this.server }
+      ? { wallMs: nowMs, counter: this.#base, server: this.server }
       : counter < 0xffff_ffff
       ? { wallMs, counter: counter + 1, server: this.server }
-      : { wallMs: wallMs + 1, counter: 0, server: this.server };
+      : { wallMs: wallMs + 1, counter: this.#base, server: this.server };
     return this.#last;
   }
 

@@ -40,6 +40,8 @@ class Exchange {
   path = "";
   /** The object; set by `lookup`. */
   manifest!: Manifest;
+  /** What the store holds, where the object is a newer version whose body is not here. */
+  older: Manifest | null = null;
   validators!: Validators;
   /** Which part of it; set by `select`. */
   selection: Selection = { kind: "whole" };
@@ -101,8 +103,11 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
 
   async lookup(exchange): Promise<Step> {
     const { store, cluster } = exchange.parts;
-    const manifest = cluster.wanted(exchange.path) ?? await store.get(exchange.path);
+    const newer = cluster.wanted(exchange.path);
+    const held = await store.get(exchange.path);
+    const manifest = newer ?? held;
     if (!isLive(manifest)) throw notFound(exchange.path, manifest);
+    exchange.older = newer && isLive(held) ? held : null;
     exchange.manifest = manifest;
     exchange.validators = validatorsOf(manifest);
     return "condition";
@@ -131,8 +136,17 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
   },
 
   async respond(exchange): Promise<Step> {
-    const { request, manifest, validators, selection, parts } = exchange;
-    exchange.response = await contentResponse(request.method, manifest, validators, selection, parts);
+    const { request, manifest, older, validators, selection, parts } = exchange;
+    try {
+      exchange.response = await contentResponse(request.method, manifest, validators, selection, parts);
+    } catch (error) {
+      // What is newer and cannot be had now hides nothing that is here.
+      if (!older || !(error instanceof CdnError && error.status === 503)) throw error;
+      exchange.manifest = older;
+      exchange.validators = validatorsOf(older);
+      exchange.older = null;
+      return "condition";
+    }
     return "done";
   },
 

@@ -103,7 +103,7 @@ export async function createServer({
   log = silentLogger,
 }: ServerOptions): Promise<ContentServer> {
   const limits = { ...defaultLimits, ...givenLimits };
-  const clock = new HybridClock(identity.id);
+  const clock = new HybridClock(identity.id, random());
   const needs: Needs = { identity, store: given, clock, limits, secrets, codec, fetch, now, random, log };
   let ready = false;
 

@@ -17,6 +17,8 @@ export const calls = {
   tree: { question: wire.TreeQuestionSchema, answer: wire.TreeAnswerSchema },
   /** Manifests by key, or all below a node. */
   manifests: { question: wire.ManifestsQuestionSchema, answer: wire.ManifestPageSchema },
+  /** How it stands to one version. */
+  standing: { question: wire.StandingQuestionSchema, answer: wire.StandingSchema },
   /** What is known and not held. */
   lacks: { question: wire.LacksQuestionSchema, answer: wire.LacksPageSchema },
 } as const;

@@ -1,5 +1,5 @@
 /** How many servers hold a manifest on disk, and waiting until enough do. */
-import { CdnError, type Manifest } from "../../proto/mod.ts";
+import { CdnError, compareVersions, type Manifest } from "../../proto/mod.ts";
 import type { Holders } from "./holders.ts";
 import type { Schedule } from "./wake.ts";
 
@@ -20,13 +20,13 @@ export interface CopiesOptions {
 /** Counts copies. */
 export class Copies {
   readonly #options: CopiesOptions;
-  readonly #waiting = new Map<() => void, Manifest>();
+  readonly #waiting = new Map<() => void, { manifest: Manifest }>();
 
   constructor(options: CopiesOptions) {
     this.#options = options;
   }
 
-  /** Servers that are known to hold this version, or a newer one, on disk; ourselves among them. */
+  /** Servers that are known to hold this very version on disk; ourselves among them. */
   count(manifest: Manifest): number {
     const { holders, counted, own } = this.#options;
     return own() + counted().filter((id) => holders.has(id, manifest)).length;
@@ -39,8 +39,18 @@ export class Copies {
 
   /** A server knows just what we know, and lacks nothing of it. */
   confirm(id: string): void {
-    for (const manifest of this.#waiting.values()) this.#options.holders.note(id, manifest);
+    for (const { manifest } of this.#waiting.values()) this.#options.holders.note(id, manifest);
     this.changed();
+  }
+
+  /** Something newer of a path is here now: whoever waits for copies of an older version waits for copies of this. */
+  replaced(newer: Manifest): void {
+    for (const waiting of this.#waiting.values()) {
+      const { manifest } = waiting;
+      if (manifest.path === newer.path && compareVersions(manifest.version, newer.version) < 0) {
+        waiting.manifest = newer;
+      }
+    }
   }
 
   /**
@@ -50,7 +60,8 @@ export class Copies {
    */
   async secure(manifest: Manifest): Promise<number> {
     const { least, waitMs, schedule, signal } = this.#options;
-    const enough = () => this.count(manifest) >= least();
+    const waiting = { manifest };
+    const enough = () => this.count(waiting.manifest) >= least();
     if (!enough()) {
       await new Promise<void>((resolve) => {
         const end = () => {
@@ -61,11 +72,11 @@ export class Copies {
         };
         const look = () => enough() && end();
         const cancel = schedule(end, waitMs);
-        this.#waiting.set(look, manifest);
+        this.#waiting.set(look, waiting);
         signal.addEventListener("abort", end);
       });
     }
-    const copies = this.count(manifest);
+    const copies = this.count(waiting.manifest);
     if (copies >= least()) return copies;
     throw new CdnError(
       `Cannot acknowledge ${

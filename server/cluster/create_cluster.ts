@@ -1,12 +1,21 @@
 /** Puts the pieces together: members and gossip, what is known and what is wanted, the hot path, and repair. */
 import { clone, create } from "@bufbuild/protobuf";
-import { CdnError, type Manifest, manifestToWire, normalAuthority, splitTarget, wire } from "../../proto/mod.ts";
+import {
+  CdnError,
+  type Manifest,
+  manifestToWire,
+  normalAuthority,
+  splitTarget,
+  type Version,
+  wire,
+} from "../../proto/mod.ts";
 import { signManifest } from "../../proto/manifest_signature.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
-import type { HybridClock } from "../clock.ts";
+import { type HybridClock, MAX_AHEAD_MS } from "../clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
+import { Abandon, standingOf } from "./abandon.ts";
 import { Catalog } from "./catalog.ts";
 import type { Cluster, Progress } from "./cluster.ts";
 import { Copies } from "./copies.ts";
@@ -90,10 +99,13 @@ class RunningCluster implements Cluster {
   readonly #trust: Trust;
   readonly #receiver: Receiver;
   readonly #repair: Repair;
+  readonly #abandon: Abandon;
   readonly #senders = new Map<string, Sender>();
   readonly #ending = new Set<Promise<void>>();
   /** Requests of others that are being answered. */
   readonly #answering = new Set<Promise<unknown>>();
+  /** What was begun in the background. */
+  readonly #tasks = new Set<Promise<unknown>>();
   #trees: SpreadTrees | null = null;
   /** The catalog is being read. */
   #reading: Promise<void> = Promise.resolve();
@@ -135,6 +147,7 @@ class RunningCluster implements Cluster {
       ...parts,
       signal,
       sources: (size, hints) => this.#sources(size, hints),
+      isWanted: (sha256) => ledger.wanted.byBody(sha256).length > 0,
       urlOf: (id) => this.#urlOf(id),
       use: (id) => this.#links.use(id),
       onTransfer: (id, bytes, ms) => this.#links.transfer(id, bytes, ms),
@@ -150,6 +163,17 @@ class RunningCluster implements Cluster {
       wanted: ledger.wanted,
       puller: this.#puller,
       settle: (sha256) => this.#catalog.settle(sha256),
+      onMissing: (manifest) => this.#track(this.#abandon.consider(manifest)),
+    });
+    this.#abandon = new Abandon({
+      ...parts,
+      catalog: this.#catalog,
+      origins: () => this.#origins(),
+      ask: (url, { path, version }) => this.#askStanding(url, path, version),
+      leastCopies: () => this.#leastCopies(),
+      stamp: (after) => parts.clock.next(now(), after),
+      write: (manifest) => this.#catalog.store.put(this.sign(manifest)),
+      onFound: (manifest, id) => this.#track(this.#filler.bring(manifest, id)),
     });
     this.#receiver = new Receiver({
       ...parts,
@@ -180,7 +204,10 @@ class RunningCluster implements Cluster {
       reason: ({ path }) => this.#filler.reason(path),
     });
     this.#catalog.onWanted(() => this.#filler.changed());
-    this.#catalog.onHeld((manifest) => this.#spread(manifest));
+    this.#catalog.onHeld((manifest) => {
+      this.#copies.replaced(manifest);
+      this.#spread(manifest);
+    });
     this.#members.onMark = onMark;
     this.#members.onChange = () => this.#follow();
     this.#members.onAdmin = (id) => this.#holders.forget(id);
@@ -224,7 +251,7 @@ class RunningCluster implements Cluster {
       this.#repair.ended(),
       ...this.#ending,
     ]);
-    await Promise.allSettled(this.#answering);
+    await Promise.allSettled([...this.#answering, ...this.#tasks]);
     await this.#reading;
     await this.#catalog.ended();
     this.#parts.ledger.close();
@@ -409,6 +436,10 @@ class RunningCluster implements Cluster {
       this.#requireListed(question.from, from);
       return this.#repair.answerManifests(question);
     },
+    standing: ({ from: said, path, version }, from) => {
+      this.#requireListed(said, from);
+      return standingOf({ catalog: this.#catalog, store: this.#parts.store }, path, versionOf(version!));
+    },
     lacks: (question, from) => {
       this.#requireListed(question.from, from);
       return this.#repair.answerLacks(question);
@@ -466,13 +497,46 @@ class RunningCluster implements Cluster {
       timeoutMs: settings.offerTimeoutMs + settings.waitMs,
       signal: this.#stop.signal,
     });
+    const ahead: Manifest[] = [];
     for (const [at, manifest] of manifests.entries()) {
-      if (results[at]?.outcome === wire.OfferAnswer_Outcome.HELD) this.#held(id, manifest);
+      const { outcome, newer } = results[at] ?? {};
+      if (outcome === wire.OfferAnswer_Outcome.HELD) this.#held(id, manifest, newer);
+      if (outcome === wire.OfferAnswer_Outcome.AHEAD && this.#isAhead(manifest.version)) ahead.push(manifest);
     }
+    if (ahead.length > 0) await this.#forgetFuture(ahead);
   }
 
-  #held(id: string, manifest: Manifest): void {
-    this.#holders.note(id, manifest);
+  /**
+   * What was stamped while our clock was wrong, and which by now two clocks say is from the future: nobody took it, so
+   * it was never acknowledged, and it hides what was.
+   */
+  async #forgetFuture(manifests: Manifest[]): Promise<void> {
+    const { setAside, log } = this.#parts;
+    await setAside(manifests);
+    for (const { path, version } of manifests) await this.#catalog.forget(path, version);
+    log.warn("set aside what was written while the clock here was wrong", { objects: manifests.length });
+  }
+
+  #isAhead({ wallMs }: Version): boolean {
+    return wallMs > this.#parts.now() + MAX_AHEAD_MS;
+  }
+
+  async #askStanding(url: string, path: string, { wallMs, counter, server }: Version): Promise<wire.Standing> {
+    const { network, settings, self } = this.#parts;
+    const version = create(wire.VersionSchema, { wallMs: BigInt(wallMs), counter, server });
+    const question = create(wire.StandingQuestionSchema, { from: self.id, path, version });
+    return await network.ask(url, "standing", question, {
+      timeoutMs: settings.exchangeTimeoutMs,
+      signal: this.#stop.signal,
+    });
+  }
+
+  /** Another server said that it holds what we offered, or something newer in its place. */
+  #held(id: string, { path, version }: Manifest, newer: wire.Version | undefined): void {
+    const held = newer ? versionOf(newer) : version;
+    // Newer by a clock that is wrong is no copy of anything.
+    if (newer && this.#isAhead(held)) return this.#health.refused(id, `its clock is ahead: ${path} is from the future`);
+    this.#holders.note(id, { path, version: held });
     this.#copies.changed();
   }
 
@@ -556,7 +620,7 @@ class RunningCluster implements Cluster {
         ...this.#parts,
         self: () => this.#members.self,
         urlOf: (other) => this.#urlOf(other),
-        onHeld: (other, manifest) => this.#held(other, manifest),
+        onHeld: (other, manifest, newer) => this.#held(other, manifest, newer),
         onRefused: (other, reason) => this.#health.refused(other, reason),
       });
       this.#senders.set(id, sender);
@@ -634,6 +698,14 @@ class RunningCluster implements Cluster {
     }
   }
 
+  #track(work: Promise<unknown>): void {
+    const task = work.catch((error) => {
+      if (this.#stop.signal.aborted || error instanceof CdnError) return;
+      this.#parts.log.error("something failed in the background", { error });
+    }).finally(() => this.#tasks.delete(task));
+    this.#tasks.add(task);
+  }
+
   #reach(id: string): { id: string; url: string } | null {
     const server = this.#members.get(id);
     return server?.role === "origin" && this.#isAlive(id) ? { id, url: server.url } : null;
@@ -668,6 +740,10 @@ class RunningCluster implements Cluster {
 function requireSpeaker(said: string, from: string | null): void {
   if (from === null || said === from) return;
   throw new CdnError(`A message of ${said} was signed by ${from}`, { source: "client", status: 403 });
+}
+
+function versionOf({ wallMs, counter, server }: wire.Version): Version {
+  return { wallMs: Number(wallMs), counter, server };
 }
 
 function streamOf(

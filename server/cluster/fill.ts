@@ -22,6 +22,8 @@ export interface FillerOptions {
   schedule: Schedule;
   log: Logger;
   signal: AbortSignal;
+  /** Nobody who could be asked has the body. */
+  onMissing: (manifest: Manifest) => void;
 }
 
 /** Why a wanted object could not be had, and when it is tried again. */
@@ -69,14 +71,16 @@ export class Filler {
    * Brings the body of a manifest now; resolves when it is here and visible.
    * @throws {CdnError} as `Puller.pull` does.
    */
-  async bring({ path, version, sha256, size }: Manifest, ...hints: string[]): Promise<void> {
-    const { puller, settle } = this.#options;
+  async bring(manifest: Manifest, ...hints: string[]): Promise<void> {
+    const { puller, settle, onMissing } = this.#options;
+    const { path, version, sha256, size } = manifest;
     try {
       await puller.pull(sha256, size, ...hints);
       await settle(sha256);
       this.#failures.delete(path);
     } catch (error) {
       this.#failed(path, formatVersion(version), error);
+      if (error instanceof CdnError && error.source === "peer" && !error.retry) onMissing(manifest);
       throw error;
     }
   }

@@ -76,7 +76,9 @@ export class Members {
   /** Writes our own record for this run, or with a new certificate; newer than those before. */
   announce(url: string): void {
     const { self, ledger, keys } = this.#options;
-    const before = this.#records.get(self.id, "own");
+    // A record that our own clock says is from the future was stamped while it was wrong: nobody took it.
+    const earlier = this.#records.get(self.id, "own");
+    const before = earlier && stampOf(earlier).wallMs <= this.#options.now() + MAX_AHEAD_MS ? earlier : null;
     this.#self = this.#sign({
       ...self,
       url,
@@ -84,7 +86,7 @@ export class Members {
       certificate: keys.certificate,
       updated: this.#stamp(before ? stampOf(before) : undefined),
     });
-    this.#records.merge(this.#self);
+    this.#records.replace(this.#self);
     ledger.saveRecord(this.#self);
   }
 

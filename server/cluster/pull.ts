@@ -25,6 +25,8 @@ export interface PullerOptions {
   schedule: Schedule;
   log: Logger;
   signal: AbortSignal;
+  /** True where something that is known still wants the body. */
+  isWanted: (sha256: string) => boolean;
   /** Servers that may hold a body, best first; those that said so are `hints`. */
   sources: (size: number, hints: ReadonlySet<string>) => string[];
   /** Where a server is; null where it is not on the list. */
@@ -44,6 +46,8 @@ interface Flight {
   hints: Set<string>;
   /** Bytes that are here. */
   have: number;
+  /** Those who read along. */
+  readers: number;
   /** Called when there are more, or when it is over. */
   followers: Set<() => void>;
   done: Promise<void>;
@@ -92,6 +96,16 @@ export class Puller {
    */
   async *follow(sha256: string, { size, start, end }: { size: number; start: number; end: number }) {
     const flight = this.#flight(sha256, size, []);
+    flight.readers++;
+    try {
+      yield* this.#follow(flight, start, end);
+    } finally {
+      flight.readers--;
+    }
+  }
+
+  async *#follow(flight: Flight, start: number, end: number) {
+    const { sha256, size } = flight;
     let at = start;
     while (at < end && !flight.over) {
       // The end waits for the verdict on the whole.
@@ -136,6 +150,7 @@ export class Puller {
       size,
       hints: new Set(hints),
       have: 0,
+      readers: 0,
       followers: new Set(),
       done: Promise.resolve(),
       over: false,
@@ -187,6 +202,9 @@ export class Puller {
     let failures = 0;
     for (let turn = 0; failures < settings.pullTries;) {
       signal.throwIfAborted();
+      if (flight.readers === 0 && !this.#options.isWanted(sha256)) {
+        throw new CdnError("Nothing wants the body any more", { source: "peer", status: 503 });
+      }
       const left = sources(size, hints).filter((id) => !useless.has(id) && urlOf(id) !== null);
       const id = left[turn % Math.max(1, left.length)];
       if (id === undefined) break;

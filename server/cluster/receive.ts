@@ -1,6 +1,14 @@
 /** The other end of replication: takes from an offer what is news to us. */
 import { create } from "@bufbuild/protobuf";
-import { CdnError, compareVersions, formatVersion, type Manifest, manifestFromWire, wire } from "../../proto/mod.ts";
+import {
+  CdnError,
+  compareVersions,
+  formatVersion,
+  type Manifest,
+  manifestFromWire,
+  manifestToWire,
+  wire,
+} from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { HybridClock } from "../clock.ts";
@@ -30,7 +38,7 @@ export interface ReceiverOptions {
   onMark: (id: string, reason: string) => void;
 }
 
-type Result = { outcome: wire.OfferAnswer_Outcome; reason: string };
+type Result = { outcome: wire.OfferAnswer_Outcome; reason: string; newer?: wire.Version };
 
 /** A manifest whose body is on its way. */
 interface Arrival {
@@ -38,7 +46,7 @@ interface Arrival {
   done: Promise<void>;
 }
 
-const { HELD, PULLING, FAILED, REFUSED } = wire.OfferAnswer_Outcome;
+const { HELD, PULLING, FAILED, REFUSED, AHEAD } = wire.OfferAnswer_Outcome;
 const held: Result = { outcome: HELD, reason: "" };
 const pulling: Result = { outcome: PULLING, reason: "" };
 
@@ -92,7 +100,7 @@ export class Receiver {
     if (!clock.observe(manifest.version, now())) {
       // Not refused for ever: it will do once the time has come, or once the clock here is put right.
       const aheadSeconds = Math.round((manifest.version.wallMs - now()) / 1000);
-      return { outcome: FAILED, reason: `its version is ${aheadSeconds} s ahead of the clock here` };
+      return { outcome: AHEAD, reason: `its version is ${aheadSeconds} s ahead of the clock here` };
     }
     return manifest;
   }
@@ -114,7 +122,7 @@ export class Receiver {
     const known = await catalog.get(manifest.path);
     if (known && compareVersions(known.version, manifest.version) > 0) {
       // Something newer is known: held it is only where that is on disk.
-      return catalog.isWanted(manifest.path) ? pulling : held;
+      return catalog.isWanted(manifest.path) ? pulling : { ...held, newer: manifestToWire(known).version! };
     }
     const learned = await catalog.learn(manifest);
     holders.note(from, manifest);

@@ -57,6 +57,12 @@ export class Records {
     return this.#ids.has(record.id) || this.#ids.size < MAX_SERVERS;
   }
 
+  /** Takes our own word about ourselves, whatever it was before. */
+  replace(record: wire.Server): void {
+    this.#halves[kindOf(record)].delete(record.id);
+    this.merge(record);
+  }
+
   /** Takes a record where it is news. */
   merge(record: wire.Server): boolean {
     if (!this.isNews(record)) return false;

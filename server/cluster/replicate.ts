@@ -23,8 +23,8 @@ export interface SenderOptions {
   random: () => number;
   schedule: Schedule;
   log: Logger;
-  /** The other server holds this on disk. */
-  onHeld: (id: string, manifest: Manifest) => void;
+  /** The other server holds this on disk; `newer`: not this, but that version, which it says is newer. */
+  onHeld: (id: string, manifest: Manifest, newer: wire.Version | undefined) => void;
   /** It does not take what we offer, and why; "" once it does. */
   onRefused: (id: string, reason: string) => void;
 }
@@ -179,11 +179,11 @@ export class Sender {
     }
   }
 
-  #answered(item: Item, { outcome, reason }: wire.OfferAnswer_Result): void {
+  #answered(item: Item, { outcome, reason, newer }: wire.OfferAnswer_Result): void {
     const { settings, now, random, log, onHeld, onRefused } = this.#options;
     const { path } = item.manifest;
     if (outcome === HELD) {
-      onHeld(this.id, item.manifest);
+      onHeld(this.id, item.manifest, newer);
       return this.#settle(item);
     }
     if (outcome === PULLING) return this.#again(item, now() + settings.againMs);

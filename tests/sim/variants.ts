@@ -1,9 +1,11 @@
 /** What is simulated: the right servers, and servers with one guard broken each, which must be found out. */
 import type { Boot, Host } from "./process.ts";
 import type { StoryOptions } from "./story.ts";
-import { toy } from "./toy.ts";
+import { realServer } from "./machine.ts";
 
-const right = toy({ repair: true });
+const right = realServer();
+/** Longer than any story. */
+const NEVER_MS = 1e9;
 
 /** By name. */
 export const variants = {
@@ -22,7 +24,7 @@ export const variants = {
   /** The last to arrive wins, not the last writer. */
   "version-blind": { boot: withStore(right, blind), disk: {} },
   /** Whoever missed a write at its time never hears of it. */
-  "no-repair": { boot: toy({ repair: false }), disk: {} },
+  "no-repair": { boot: realServer({ repairAfterMs: NEVER_MS }), disk: {} },
 } as const satisfies Record<string, StoryOptions>;
 
 /** The name of one. */

@@ -5,8 +5,8 @@
 // @generated from file metacdn/v1/cluster.proto (package metacdn.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Manifest, Version } from "./object_pb.ts";
 import { file_metacdn_v1_object } from "./object_pb.ts";
 import type { ContentSummary, Liveness, Server } from "./server_pb.ts";
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file metacdn/v1/cluster.proto.
  */
 export const file_metacdn_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("ChhtZXRhY2RuL3YxL2NsdXN0ZXIucHJvdG8SCm1ldGFjZG4udjEimgEKBFBpbmcSDAoEZnJvbRgBIAEoCRIOCgZ0YXJnZXQYAiABKAkSIgoEbmV3cxgDIAMoCzIULm1ldGFjZG4udjEuTGl2ZW5lc3MSIwoHcmVjb3JkcxgEIAMoCzISLm1ldGFjZG4udjEuU2VydmVyEisKB2NvbnRlbnQYBSABKAsyGi5tZXRhY2RuLnYxLkNvbnRlbnRTdW1tYXJ5IpsBCgRQb25nEgwKBGZyb20YASABKAkSDwoHcmVhY2hlZBgCIAEoCBIiCgRuZXdzGAMgAygLMhQubWV0YWNkbi52MS5MaXZlbmVzcxIjCgdyZWNvcmRzGAQgAygLMhIubWV0YWNkbi52MS5TZXJ2ZXISKwoHY29udGVudBgFIAEoCzIaLm1ldGFjZG4udjEuQ29udGVudFN1bW1hcnkiKwoMVHJlZVF1ZXN0aW9uEgwKBGZyb20YASABKAkSDQoFbm9kZXMYAiADKAkicgoKVHJlZUFuc3dlchIqCgVub2RlcxgBIAMoCzIbLm1ldGFjZG4udjEuVHJlZUFuc3dlci5Ob2RlGjgKBE5vZGUSDQoFY291bnQYASABKAQSEAoIY2hpbGRyZW4YAiABKAwSDwoHZW50cmllcxgDIAEoDCJpChFNYW5pZmVzdHNRdWVzdGlvbhIMCgRmcm9tGAEgASgJEgwKBGtleXMYAiABKAwSEQoEbm9kZRgDIAEoCUgAiAEBEg0KBWFmdGVyGAQgASgJEg0KBWxpbWl0GAUgASgNQgcKBV9ub2RlIkUKDE1hbmlmZXN0UGFnZRInCgltYW5pZmVzdHMYASADKAsyFC5tZXRhY2RuLnYxLk1hbmlmZXN0EgwKBG5leHQYAiABKAkiOwoNTGFja3NRdWVzdGlvbhIMCgRmcm9tGAEgASgJEg0KBWFmdGVyGAIgASgJEg0KBWxpbWl0GAMgASgNIq4BCglMYWNrc1BhZ2USKQoFbGFja3MYASADKAsyGi5tZXRhY2RuLnYxLkxhY2tzUGFnZS5MYWNrEgwKBG5leHQYAiABKAkaaAoETGFjaxIMCgRwYXRoGAEgASgJEiQKB3ZlcnNpb24YAiABKAsyEy5tZXRhY2RuLnYxLlZlcnNpb24SDgoGc2hhMjU2GAMgASgJEgwKBHNpemUYBCABKAQSDgoGcmVhc29uGAUgASgJIpcBCgpEdXJhYmlsaXR5EhIKCmNoZWNrZWRfbXMYASABKAMSDwoHb2JqZWN0cxgCIAEoBBINCgVieXRlcxgDIAEoBBIPCgdzZXJ2ZXJzGAQgASgNEhIKCm1pbl9jb3BpZXMYBSABKA0SHwoFcmlza3MYBiADKAsyEC5tZXRhY2RuLnYxLlJpc2sSDwoHdW5hc2tlZBgHIAMoCSKWAQoEUmlzaxIMCgRraW5kGAEgASgJEgwKBG5hbWUYAiABKAkSFAoMbG9zdF9vYmplY3RzGAMgASgEEhIKCmxvc3RfYnl0ZXMYBCABKAQSGwoTdW5yZWFjaGFibGVfb2JqZWN0cxgFIAEoBBIZChF1bnJlYWNoYWJsZV9ieXRlcxgGIAEoBBIQCghleGFtcGxlcxgHIAMoCWIGcHJvdG8z", [file_metacdn_v1_object, file_metacdn_v1_server]);
+  fileDesc("ChhtZXRhY2RuL3YxL2NsdXN0ZXIucHJvdG8SCm1ldGFjZG4udjEimgEKBFBpbmcSDAoEZnJvbRgBIAEoCRIOCgZ0YXJnZXQYAiABKAkSIgoEbmV3cxgDIAMoCzIULm1ldGFjZG4udjEuTGl2ZW5lc3MSIwoHcmVjb3JkcxgEIAMoCzISLm1ldGFjZG4udjEuU2VydmVyEisKB2NvbnRlbnQYBSABKAsyGi5tZXRhY2RuLnYxLkNvbnRlbnRTdW1tYXJ5IpsBCgRQb25nEgwKBGZyb20YASABKAkSDwoHcmVhY2hlZBgCIAEoCBIiCgRuZXdzGAMgAygLMhQubWV0YWNkbi52MS5MaXZlbmVzcxIjCgdyZWNvcmRzGAQgAygLMhIubWV0YWNkbi52MS5TZXJ2ZXISKwoHY29udGVudBgFIAEoCzIaLm1ldGFjZG4udjEuQ29udGVudFN1bW1hcnkiKwoMVHJlZVF1ZXN0aW9uEgwKBGZyb20YASABKAkSDQoFbm9kZXMYAiADKAkicgoKVHJlZUFuc3dlchIqCgVub2RlcxgBIAMoCzIbLm1ldGFjZG4udjEuVHJlZUFuc3dlci5Ob2RlGjgKBE5vZGUSDQoFY291bnQYASABKAQSEAoIY2hpbGRyZW4YAiABKAwSDwoHZW50cmllcxgDIAEoDCJpChFNYW5pZmVzdHNRdWVzdGlvbhIMCgRmcm9tGAEgASgJEgwKBGtleXMYAiABKAwSEQoEbm9kZRgDIAEoCUgAiAEBEg0KBWFmdGVyGAQgASgJEg0KBWxpbWl0GAUgASgNQgcKBV9ub2RlIkUKDE1hbmlmZXN0UGFnZRInCgltYW5pZmVzdHMYASADKAsyFC5tZXRhY2RuLnYxLk1hbmlmZXN0EgwKBG5leHQYAiABKAkiOwoNTGFja3NRdWVzdGlvbhIMCgRmcm9tGAEgASgJEg0KBWFmdGVyGAIgASgJEg0KBWxpbWl0GAMgASgNIq4BCglMYWNrc1BhZ2USKQoFbGFja3MYASADKAsyGi5tZXRhY2RuLnYxLkxhY2tzUGFnZS5MYWNrEgwKBG5leHQYAiABKAkaaAoETGFjaxIMCgRwYXRoGAEgASgJEiQKB3ZlcnNpb24YAiABKAsyEy5tZXRhY2RuLnYxLlZlcnNpb24SDgoGc2hhMjU2GAMgASgJEgwKBHNpemUYBCABKAQSDgoGcmVhc29uGAUgASgJIlQKEFN0YW5kaW5nUXVlc3Rpb24SDAoEZnJvbRgBIAEoCRIMCgRwYXRoGAIgASgJEiQKB3ZlcnNpb24YAyABKAsyEy5tZXRhY2RuLnYxLlZlcnNpb24iogEKCFN0YW5kaW5nEikKBXN0YXRlGAEgASgOMhoubWV0YWNkbi52MS5TdGFuZGluZy5TdGF0ZRITCgtob2xkc19vbGRlchgCIAEoCCJWCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgsKB1VOS05PV04QARIJCgVORVdFUhACEggKBEhFTEQQAxIKCgZXQU5URUQQBBIICgRMT1NUEAUilwEKCkR1cmFiaWxpdHkSEgoKY2hlY2tlZF9tcxgBIAEoAxIPCgdvYmplY3RzGAIgASgEEg0KBWJ5dGVzGAMgASgEEg8KB3NlcnZlcnMYBCABKA0SEgoKbWluX2NvcGllcxgFIAEoDRIfCgVyaXNrcxgGIAMoCzIQLm1ldGFjZG4udjEuUmlzaxIPCgd1bmFza2VkGAcgAygJIpYBCgRSaXNrEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxsb3N0X29iamVjdHMYAyABKAQSEgoKbG9zdF9ieXRlcxgEIAEoBBIbChN1bnJlYWNoYWJsZV9vYmplY3RzGAUgASgEEhkKEXVucmVhY2hhYmxlX2J5dGVzGAYgASgEEhAKCGV4YW1wbGVzGAcgAygJYgZwcm90bzM", [file_metacdn_v1_object, file_metacdn_v1_server]);
 
 /**
  * POST /-/v1/peer/ping: the heartbeat. Where `target` is another server, the receiver pings that one in the sender's
@@ -337,6 +337,108 @@ export const LacksPage_LackSchema: GenMessage<LacksPage_Lack> = /*@__PURE__*/
   messageDesc(file_metacdn_v1_cluster, 7, 0);
 
 /**
+ * POST /-/v1/peer/standing: how the receiver stands to one version of one object.
+ *
+ * @generated from message metacdn.v1.StandingQuestion
+ */
+export type StandingQuestion = Message<"metacdn.v1.StandingQuestion"> & {
+  /**
+   * @generated from field: string from = 1;
+   */
+  from: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * @generated from field: metacdn.v1.Version version = 3;
+   */
+  version?: Version | undefined;
+};
+
+/**
+ * Describes the message metacdn.v1.StandingQuestion.
+ * Use `create(StandingQuestionSchema)` to create a new message.
+ */
+export const StandingQuestionSchema: GenMessage<StandingQuestion> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_cluster, 8);
+
+/**
+ * @generated from message metacdn.v1.Standing
+ */
+export type Standing = Message<"metacdn.v1.Standing"> & {
+  /**
+   * @generated from field: metacdn.v1.Standing.State state = 1;
+   */
+  state: Standing_State;
+
+  /**
+   * It holds an older version, with its body.
+   *
+   * @generated from field: bool holds_older = 2;
+   */
+  holdsOlder: boolean;
+};
+
+/**
+ * Describes the message metacdn.v1.Standing.
+ * Use `create(StandingSchema)` to create a new message.
+ */
+export const StandingSchema: GenMessage<Standing> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_cluster, 9);
+
+/**
+ * @generated from enum metacdn.v1.Standing.State
+ */
+export enum Standing_State {
+  /**
+   * @generated from enum value: STATE_UNSPECIFIED = 0;
+   */
+  STATE_UNSPECIFIED = 0,
+
+  /**
+   * It never heard of it.
+   *
+   * @generated from enum value: UNKNOWN = 1;
+   */
+  UNKNOWN = 1,
+
+  /**
+   * It knows a newer one.
+   *
+   * @generated from enum value: NEWER = 2;
+   */
+  NEWER = 2,
+
+  /**
+   * @generated from enum value: HELD = 3;
+   */
+  HELD = 3,
+
+  /**
+   * It knows it, and never had its body.
+   *
+   * @generated from enum value: WANTED = 4;
+   */
+  WANTED = 4,
+
+  /**
+   * It had its body, and lost it.
+   *
+   * @generated from enum value: LOST = 5;
+   */
+  LOST = 5,
+}
+
+/**
+ * Describes the enum metacdn.v1.Standing.State.
+ */
+export const Standing_StateSchema: GenEnum<Standing_State> = /*@__PURE__*/
+  enumDesc(file_metacdn_v1_cluster, 9, 0);
+
+/**
  * GET /-/v1/durability: what would be lost, and what out of reach, if one machine (provider, …) vanished now.
  *
  * @generated from message metacdn.v1.Durability
@@ -391,7 +493,7 @@ export type Durability = Message<"metacdn.v1.Durability"> & {
  * Use `create(DurabilitySchema)` to create a new message.
  */
 export const DurabilitySchema: GenMessage<Durability> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_cluster, 8);
+  messageDesc(file_metacdn_v1_cluster, 10);
 
 /**
  * @generated from message metacdn.v1.Risk
@@ -446,5 +548,5 @@ export type Risk = Message<"metacdn.v1.Risk"> & {
  * Use `create(RiskSchema)` to create a new message.
  */
 export const RiskSchema: GenMessage<Risk> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_cluster, 9);
+  messageDesc(file_metacdn_v1_cluster, 11);
 

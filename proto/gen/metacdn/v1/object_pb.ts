@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file metacdn/v1/object.proto.
  */
 export const file_metacdn_v1_object: GenFile = /*@__PURE__*/
-  fileDesc("ChdtZXRhY2RuL3YxL29iamVjdC5wcm90bxIKbWV0YWNkbi52MSI7CgdWZXJzaW9uEg8KB3dhbGxfbXMYASABKAMSDwoHY291bnRlchgCIAEoDRIOCgZzZXJ2ZXIYAyABKAkikgIKCE1hbmlmZXN0EgwKBHBhdGgYASABKAkSJAoHdmVyc2lvbhgCIAEoCzITLm1ldGFjZG4udjEuVmVyc2lvbhIPCgdkZWxldGVkGAMgASgIEg4KBnNoYTI1NhgEIAEoCRIMCgRzaXplGAUgASgEEhIKCm1lZGlhX3R5cGUYBiABKAkSDAoEbmFtZRgHIAEoCRITCgttb2RpZmllZF9tcxgIIAEoAxIsCgRtZXRhGAkgAygLMh4ubWV0YWNkbi52MS5NYW5pZmVzdC5NZXRhRW50cnkSEQoJc2lnbmF0dXJlGAogASgMGisKCU1ldGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkEKCk9iamVjdExpc3QSJQoHb2JqZWN0cxgBIAMoCzIULm1ldGFjZG4udjEuTWFuaWZlc3QSDAoEbmV4dBgCIAEoCSJfCgVPZmZlchIMCgRmcm9tGAEgASgJEgsKA3VybBgCIAEoCRInCgltYW5pZmVzdHMYAyADKAsyFC5tZXRhY2RuLnYxLk1hbmlmZXN0EhIKCmJhY2tncm91bmQYBCABKAgi3gEKC09mZmVyQW5zd2VyEi8KB3Jlc3VsdHMYASADKAsyHi5tZXRhY2RuLnYxLk9mZmVyQW5zd2VyLlJlc3VsdBpKCgZSZXN1bHQSMAoHb3V0Y29tZRgBIAEoDjIfLm1ldGFjZG4udjEuT2ZmZXJBbnN3ZXIuT3V0Y29tZRIOCgZyZWFzb24YAiABKAkiUgoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASCAoESEVMRBABEgsKB1BVTExJTkcQAhIKCgZGQUlMRUQQAxILCgdSRUZVU0VEEARiBnByb3RvMw");
+  fileDesc("ChdtZXRhY2RuL3YxL29iamVjdC5wcm90bxIKbWV0YWNkbi52MSI7CgdWZXJzaW9uEg8KB3dhbGxfbXMYASABKAMSDwoHY291bnRlchgCIAEoDRIOCgZzZXJ2ZXIYAyABKAkikgIKCE1hbmlmZXN0EgwKBHBhdGgYASABKAkSJAoHdmVyc2lvbhgCIAEoCzITLm1ldGFjZG4udjEuVmVyc2lvbhIPCgdkZWxldGVkGAMgASgIEg4KBnNoYTI1NhgEIAEoCRIMCgRzaXplGAUgASgEEhIKCm1lZGlhX3R5cGUYBiABKAkSDAoEbmFtZRgHIAEoCRITCgttb2RpZmllZF9tcxgIIAEoAxIsCgRtZXRhGAkgAygLMh4ubWV0YWNkbi52MS5NYW5pZmVzdC5NZXRhRW50cnkSEQoJc2lnbmF0dXJlGAogASgMGisKCU1ldGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkEKCk9iamVjdExpc3QSJQoHb2JqZWN0cxgBIAMoCzIULm1ldGFjZG4udjEuTWFuaWZlc3QSDAoEbmV4dBgCIAEoCSJfCgVPZmZlchIMCgRmcm9tGAEgASgJEgsKA3VybBgCIAEoCRInCgltYW5pZmVzdHMYAyADKAsyFC5tZXRhY2RuLnYxLk1hbmlmZXN0EhIKCmJhY2tncm91bmQYBCABKAgijQIKC09mZmVyQW5zd2VyEi8KB3Jlc3VsdHMYASADKAsyHi5tZXRhY2RuLnYxLk9mZmVyQW5zd2VyLlJlc3VsdBpuCgZSZXN1bHQSMAoHb3V0Y29tZRgBIAEoDjIfLm1ldGFjZG4udjEuT2ZmZXJBbnN3ZXIuT3V0Y29tZRIOCgZyZWFzb24YAiABKAkSIgoFbmV3ZXIYAyABKAsyEy5tZXRhY2RuLnYxLlZlcnNpb24iXQoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASCAoESEVMRBABEgsKB1BVTExJTkcQAhIKCgZGQUlMRUQQAxILCgdSRUZVU0VEEAQSCQoFQUhFQUQQBWIGcHJvdG8z");
 
 /**
  * A hybrid logical clock's stamp (Kulkarni et al., "Logical Physical Clocks", 2014).
@@ -220,6 +220,13 @@ export type OfferAnswer_Result = Message<"metacdn.v1.OfferAnswer.Result"> & {
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * With HELD: the version that is on disk, where that is not the one that was offered but a newer one.
+   *
+   * @generated from field: metacdn.v1.Version newer = 3;
+   */
+  newer?: Version | undefined;
 };
 
 /**
@@ -265,6 +272,13 @@ export enum OfferAnswer_Outcome {
    * @generated from enum value: REFUSED = 4;
    */
   REFUSED = 4,
+
+  /**
+   * Its version is too far ahead of the receiver's clock: one of the two clocks is wrong.
+   *
+   * @generated from enum value: AHEAD = 5;
+   */
+  AHEAD = 5,
 }
 
 /**

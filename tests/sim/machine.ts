@@ -2,6 +2,7 @@
 import { CdnError, type Manifest } from "../../proto/mod.ts";
 import type { ClusterSettings } from "../../server/cluster/mod.ts";
 import { createCluster } from "../../server/cluster/create_cluster.ts";
+import { HybridClock } from "../../server/clock.ts";
 import { createWriter } from "../../server/write.ts";
 import { join } from "./disk_store.ts";
 import type { Boot, Host, Process, Read } from "./process.ts";
@@ -14,8 +15,9 @@ export function realServer(settings: Partial<ClusterSettings> = {}): Boot {
 }
 
 function boot(host: Host, settings: Partial<ClusterSettings>): Process {
-  const { id, url, place, peers, minCopies, store: disk, ledger, partials, keys, network, clock } = host;
+  const { id, url, place, peers, minCopies, store: disk, ledger, partials, keys, network } = host;
   const { now, random, schedule, log } = host;
+  const clock = new HybridClock(id, random());
   const { provider, region, labels } = place;
   const cluster = createCluster({
     self: { id, provider, region, role: "origin", labels, software: "sim" },
