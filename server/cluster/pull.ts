@@ -48,6 +48,8 @@ interface Flight {
   have: number;
   /** Those who read along. */
   readers: number;
+  /** How often the bytes that were here turned out to be of no use: who has read some of them must not go on. */
+  restarts: number;
   /** Called when there are more, or when it is over. */
   followers: Set<() => void>;
   done: Promise<void>;
@@ -105,9 +107,14 @@ export class Puller {
   }
 
   async *#follow(flight: Flight, start: number, end: number) {
-    const { sha256, size } = flight;
+    const { sha256, size, restarts } = flight;
+    const requireSame = () => {
+      if (flight.restarts === restarts || at === start) return;
+      throw new CdnError("What came in was not the body", { source: "peer", status: 503, retry: true });
+    };
     let at = start;
     while (at < end && !flight.over) {
+      requireSame();
       // The end waits for the verdict on the whole.
       const ready = Math.min(end, flight.have, size - 1);
       if (ready > at) {
@@ -128,6 +135,7 @@ export class Puller {
       });
     }
     await flight.done;
+    requireSame();
     if (at >= end) return;
     const body = await this.#options.store.open(sha256, { start: at, end });
     if (!body) throw new CdnError("The body was lost again", { source: "server", status: 503, retry: true });
@@ -151,6 +159,7 @@ export class Puller {
       hints: new Set(hints),
       have: 0,
       readers: 0,
+      restarts: 0,
       followers: new Set(),
       done: Promise.resolve(),
       over: false,
@@ -209,7 +218,7 @@ export class Puller {
       const id = left[turn % Math.max(1, left.length)];
       if (id === undefined) break;
       if (!mixing && !givers.has(id)) {
-        await partials.discard(sha256);
+        await this.#restart(flight);
         givers = new Set();
       }
       const { end, gained } = await this.#try(flight, id);
@@ -228,7 +237,7 @@ export class Puller {
       signal.throwIfAborted();
       reason = end.reason;
       if (end.kind === "false") {
-        await partials.discard(sha256);
+        await this.#restart(flight);
         givers = new Set();
         onFault(id, sha256, reason);
       }
@@ -260,6 +269,7 @@ export class Puller {
       size,
       idleMs: settings.pullIdleMs,
       signal,
+      onFresh: () => void flight.restarts++,
       onBytes: (have) => {
         flight.have = have;
         if (flight.followers.size > 0) this.#tell(flight);
@@ -270,16 +280,22 @@ export class Puller {
     return { end, gained };
   }
 
+  async #restart(flight: Flight): Promise<void> {
+    flight.restarts++;
+    await this.#options.partials.discard(flight.sha256);
+  }
+
   /** False, and the bytes are gone, where they are not the body. */
-  async #stage({ sha256, size }: Flight): Promise<boolean> {
+  async #stage(flight: Flight): Promise<boolean> {
     const { partials, store } = this.#options;
+    const { sha256, size } = flight;
     try {
       await store.stage(partials.source(sha256), { sha256, size });
       await partials.discard(sha256); // where the store copied it, or held the body already
       return true;
     } catch (error) {
       if (!(error instanceof CdnError) || error.status !== 400) throw error;
-      await partials.discard(sha256);
+      await this.#restart(flight);
       return false;
     }
   }

@@ -28,6 +28,8 @@ export interface TransferOptions {
   signal: AbortSignal;
   /** Bytes were written: how many there are now. */
   onBytes: (have: number) => void;
+  /** What was there is thrown away, and the body begins anew. */
+  onFresh: () => void;
 }
 
 /**
@@ -39,6 +41,7 @@ export async function transfer(options: TransferOptions): Promise<TransferEnd> {
   let have = await partials.size(sha256);
   if (have > size) {
     await partials.discard(sha256);
+    options.onFresh();
     have = 0;
   }
   if (have === size && size > 0) return { kind: "whole" };
@@ -52,6 +55,7 @@ export async function transfer(options: TransferOptions): Promise<TransferEnd> {
     return { kind: status === 404 ? "missing" : "broken", reason: words(error) };
   }
   const chunks = incoming.chunks[Symbol.asyncIterator]();
+  if (incoming.start === 0 && have > 0) options.onFresh();
   const fault = faultOf(incoming, have, size);
   if (fault) {
     await chunks.return?.(undefined).catch(() => {});
