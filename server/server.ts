@@ -1,12 +1,11 @@
 /** Puts the parts of one server together. */
 import { create } from "@bufbuild/protobuf";
-import { type Codec, jsonCodec, wire } from "../proto/mod.ts";
+import { type Codec, HybridClock, jsonCodec, wire } from "../proto/mod.ts";
 import { Guard, noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
 import { problemResponse } from "../runtime/problem.ts";
 import { VERSION } from "../runtime/version.ts";
-import { HybridClock } from "./clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
 import { answer } from "./exchange.ts";
 import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";

@@ -1,10 +1,9 @@
 /** Puts the pieces together: members and gossip, a sender for each other server, and the receiver. */
 import { clone, create } from "@bufbuild/protobuf";
 import { join } from "@std/path";
-import { CdnError, type Manifest, normalAuthority, splitTarget, wire } from "../../proto/mod.ts";
+import { CdnError, type HybridClock, type Manifest, normalAuthority, splitTarget, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { PeerClient } from "../../runtime/peer_client.ts";
-import type { HybridClock } from "../clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Cluster } from "./cluster.ts";
 import { Gossip } from "./gossip.ts";

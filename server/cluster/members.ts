@@ -1,8 +1,7 @@
 /** The list of servers, persisted: what we say of ourselves, and what we know of the others. */
 import { clone, create } from "@bufbuild/protobuf";
-import { compareVersions, type Version, wire } from "../../proto/mod.ts";
+import { compareVersions, type HybridClock, type Version, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import type { HybridClock } from "../clock.ts";
 import type { Ledger } from "./ledger.ts";
 import { kindOf, Records, stampOf } from "./records.ts";
 

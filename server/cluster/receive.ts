@@ -4,6 +4,7 @@ import {
   CdnError,
   compareVersions,
   formatVersion,
+  type HybridClock,
   type Manifest,
   manifestFromWire,
   messageFaults,
@@ -12,7 +13,6 @@ import {
 } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
-import type { HybridClock } from "../clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Holders } from "./holders.ts";
 import type { Members } from "./members.ts";

@@ -40,6 +40,14 @@ const byField: Record<string, fc.Arbitrary<unknown>> = {
   region: name,
   server: name,
   reporter: name,
+  log: name,
+  yourLog: name,
+  by: name,
+  after: whole(10),
+  upTo: whole(10).map((more) => more + 10n),
+  head: whole(10).map((more) => more + 20n),
+  have: whole(SAFE),
+  digest: fc.uint8Array({ minLength: 16, maxLength: 16 }),
   role: fc.constantFrom("origin", "edge"),
   url: fc.constantFrom("http://127.0.0.1:8080", "https://cdn.example.com", "http://[::1]:1"),
   month: fc.constantFrom("2026-11", "1999-01"),
@@ -92,7 +100,7 @@ function pick(from: Record<string, unknown>, ...names: string[]): never {
 function fieldValue(schema: DescMessage, field: DescField): fc.Arbitrary<unknown> {
   const special = byType[`${schema.typeName}.${field.localName}`] ??
     (field.fieldKind === "message" ? undefined : byField[field.localName]);
-  const must = ["version", "updated", "place"].includes(field.localName);
+  const must = ["version", "updated", "place", "stamp"].includes(field.localName);
   const optional = field.presence !== 2 && !must; // 2: proto3's implicit presence
   const value = special ?? plainValue(field);
   return optional ? fc.option(value, { nil: undefined, freq: 4 }) : value;

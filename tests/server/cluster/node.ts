@@ -5,6 +5,7 @@ import {
   codecOf,
   type Encoding,
   formatEntityTag,
+  HybridClock,
   type Manifest,
   tombstone,
   type Version,
@@ -14,7 +15,6 @@ import { listen, type Listening } from "../../../runtime/listen.ts";
 import { type LogFields, silentLogger } from "../../../runtime/log.ts";
 import { messageResponse, readMessage } from "../../../runtime/message.ts";
 import { PeerClient } from "../../../runtime/peer_client.ts";
-import { HybridClock } from "../../../server/clock.ts";
 import { type Cluster, type ClusterSettings, createCluster } from "../../../server/cluster/mod.ts";
 import { memoryStore, type Store } from "../../../server/store/mod.ts";
 
