@@ -12,6 +12,7 @@ import { keyFingerprint, SignatureVerifier } from "../runtime/signature.ts";
 import type { Book } from "./book.ts";
 import { checkPreconditions, taggedResponse } from "./etag.ts";
 import { pricesPage } from "./page.ts";
+import type { Peers } from "./peers.ts";
 import { quote } from "./quote.ts";
 import { monthOf, type UsageBook } from "./usage.ts";
 
@@ -19,6 +20,7 @@ import { monthOf, type UsageBook } from "./usage.ts";
 export interface PricingContext {
   book: Book;
   usage: UsageBook;
+  peers: Peers;
   guard: Guard;
   secrets: Secrets;
   now(): number;
@@ -49,6 +51,8 @@ const routes: [path: RegExp, methods: Record<string, Endpoint>][] = [
   [new RegExp(`^${OF_SHEET}/history$`), { GET: getHistory }],
   [/^\/-\/v1\/quotes$/, { POST: postQuotes }],
   [/^\/-\/v1\/usage$/, { GET: getUsage, POST: postUsage }],
+  [/^\/-\/v1\/peers$/, { GET: getPeers }],
+  [/^\/-\/v1\/peer\/prices$/, { POST: postExchange }],
   [/^\/-\/healthz$/, { GET: () => plainResponse("ok") }],
   [/^\/-\/readyz$/, { GET: getReady }],
 ];
@@ -102,7 +106,7 @@ function getHistory({ book, guard }: PricingContext, { request, place }: Exchang
   return messageResponse(request, wire.SheetHistorySchema, create(wire.SheetHistorySchema, { changes }));
 }
 
-async function putSheet({ book, guard, now, log }: PricingContext, { request, place, by }: Exchange) {
+async function putSheet({ book, guard, peers, now, log }: PricingContext, { request, place, by }: Exchange) {
   guard.requireToken(request);
   const codec = codecForBody(request.headers.get("content-type"));
   const bytes = await readAll(request, { limit: MESSAGE_LIMIT });
@@ -111,15 +115,17 @@ async function putSheet({ book, guard, now, log }: PricingContext, { request, pl
   const current = book.get(place.provider, place.region);
   checkPreconditions(request.headers, wire.SheetSchema, current);
   const kept = book.put(sheet, { by, nowMs: now() });
+  peers.changed();
   log.info("sheet written", { ...place, by });
   return taggedResponse(request, wire.SheetSchema, kept, { status: current ? 200 : 201 });
 }
 
-function deleteSheet({ book, guard, now, log }: PricingContext, { request, place, by }: Exchange): Response {
+function deleteSheet({ book, guard, peers, now, log }: PricingContext, { request, place, by }: Exchange): Response {
   guard.requireToken(request);
   const current = book.get(place.provider, place.region);
   checkPreconditions(request.headers, wire.SheetSchema, current);
   if (!book.delete(place.provider, place.region, { by, nowMs: now() })) throw noSheet(place);
+  peers.changed();
   log.info("sheet deleted", { ...place, by });
   return new Response(null, { status: 204 });
 }
@@ -151,13 +157,26 @@ function getUsage({ usage, guard, now }: PricingContext, { request, query }: Exc
 /** Answers with the totals, over all reporters, of the places that were reported. */
 async function postUsage(context: PricingContext, { request }: Exchange): Promise<Response> {
   const report = await readGuarded(context, request, wire.UsageReportSchema);
-  const { usage, now } = context;
-  usage.report(report, now());
+  const { usage, peers, now } = context;
+  if (usage.report(report, now())) peers.changed();
   const places = new Map(report.counts.map(({ place }) => [JSON.stringify(place), place!]));
   const counts = [...places.values()].map((place) =>
     create(wire.UsageCountSchema, { place, bytes: usage.used(report.month, wire.Pool.SERVER, place) })
   );
   return usageResponse(request, report.month, counts);
+}
+
+function getPeers({ peers, guard }: PricingContext, { request }: Exchange): Response {
+  guard.requireTokenOrPeer(request);
+  return messageResponse(request, wire.PricePeerListSchema, peers.report());
+}
+
+/** For peers alone: what one says of what it holds is taken, and answered with what it lacks. */
+async function postExchange({ peers, guard }: PricingContext, { request }: Exchange): Promise<Response> {
+  const bytes = await guard.readFromPeer(request, { limit: MESSAGE_LIMIT });
+  const codec = codecForBody(request.headers.get("content-type"));
+  const message = codec.decode(wire.PriceExchangeSchema, bytes, { lenient: true });
+  return messageResponse(request, wire.PriceExchangeSchema, peers.answer(message));
 }
 
 function getReady({ checkDatabase }: PricingContext): Response {

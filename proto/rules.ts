@@ -160,9 +160,9 @@ on(PriceExchangeSchema, (message) => [
 ]);
 on(SheetEntrySchema, (message) => [
   ...faults(message, { provider: identifier, region: identifier, stamp: version, by: text(256) }),
-  ...(message.sheet
-    ? sheetFaults({ ...message.sheet, provider: message.provider, region: message.region })
-    : []).map(({ field, detail }) => ({ field: `sheet.${field}`, detail })),
+  ...(message.sheet ? sheetFaults({ ...message.sheet, provider: message.provider, region: message.region }) : []).map((
+    { field, detail },
+  ) => ({ field: `sheet.${field}`, detail })),
 ]);
 on(UsageEntrySchema, (message) => [
   ...faults(message, { reporter: identifier, month, bytes: between(0) }),
