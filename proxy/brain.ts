@@ -7,6 +7,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Logger } from "../runtime/log.ts";
 import { PeerClient, words } from "../runtime/peer_client.ts";
 import { Directory, type Member } from "./directory.ts";
+import { Fallbacks } from "./fallbacks.ts";
 import type { Observation } from "./forwarding.ts";
 import { Health } from "./health.ts";
 import { jittered, type Loop, startLoop } from "./loop.ts";
@@ -58,6 +59,7 @@ export class Brain {
   readonly #quota = new Quota();
   readonly #usage: UsageMeter;
   readonly #directory: Directory;
+  readonly #pricing: Fallbacks;
   readonly #given: PeerClient;
   readonly #learned: PeerClient;
   readonly #listeners = new Set<(view: View) => void>();
@@ -67,7 +69,8 @@ export class Brain {
   #view: View;
   #listTrouble = "the servers have not been asked yet";
   #priceTrouble = "";
-  #pricingAt = 0;
+  /** The pricing server that answered last is asked first. */
+  #pricingFirst: string | null = null;
   /** A tier's end was passed: ask again once usage is reported. */
   #priceChanged = false;
 
@@ -78,7 +81,9 @@ export class Brain {
     const common = { clusterKey, fetch, now, ...(codec ? { codec } : {}) };
     this.#given = new PeerClient({ ...common, token: clusterKey ? null : token });
     this.#learned = new PeerClient(common);
-    this.#directory = new Directory(settings.servers, this.#given);
+    const { avoidMs } = settings;
+    this.#directory = new Directory(settings.servers, { given: this.#given, learned: this.#learned, avoidMs, now });
+    this.#pricing = new Fallbacks(avoidMs);
     this.#prices = new Prices(Math.max(3 * settings.priceIntervalMs, 1000));
     this.#usage = new UsageMeter(reporter);
     this.#view = emptyView(settings.policy, settings.weight);
@@ -153,7 +158,8 @@ export class Brain {
 
   async #followList(signal: AbortSignal): Promise<void> {
     try {
-      const members = await this.#directory.ask({ signal });
+      const up = [...this.#links.values()].filter(({ health }) => health.excluded === "");
+      const members = await this.#directory.ask(up.map(({ member }) => member.origin), { signal });
       if (signal.aborted) return;
       this.#listTrouble = members.length ? "" : "the list of servers is empty";
       this.#keep(members);
@@ -181,7 +187,7 @@ export class Brain {
     for (const member of members) {
       const known = this.#links.get(member.id);
       if (known) {
-        changed ||= known.member.provider !== member.provider || known.member.region !== member.region;
+        changed ||= (["provider", "region", "lastResort"] as const).some((one) => known.member[one] !== member[one]);
         known.member = member;
       } else {
         this.#links.set(member.id, this.#begin(member));
@@ -290,8 +296,7 @@ export class Brain {
           question: [wire.QuoteRequestSchema, question],
           timeoutMs: 5000,
           signal,
-        })
-      );
+        }), signal);
       if (this.#priceTrouble) this.#options.log.info("prices are fresh again");
       this.#priceTrouble = "";
       this.#prices.learn(answer, this.#options.now());
@@ -308,44 +313,73 @@ export class Brain {
     this.#publish();
   }
 
+  /**
+   * Tells every pricing server what it lacks, the one that prices are asked of first. One that failed lately waits its
+   * time where another one has it: the count is safe there.
+   */
   async #reportUsage(signal: AbortSignal): Promise<void> {
-    const codec = this.#options.codec ?? jsonCodec;
-    for (const { report, sent } of this.#usage.pending()) {
+    const { now, log } = this.#options;
+    let arrived = false;
+    for (const url of this.#pricingOrder()) {
+      if (arrived && this.#pricing.isAvoided(url, now())) continue;
       try {
-        await this.#askPricing(async (url) => {
-          const response = await this.#given.send({
-            method: "POST",
-            url: `${url}/-/v1/usage`,
-            headers: { "content-type": codec.mediaType, "accept": codec.mediaType },
-            body: codec.encode(wire.UsageReportSchema, report),
-            timeoutMs: 5000,
-            signal,
-          });
-          await response.body?.cancel();
-        });
-        sent();
+        for (const { report, sent } of this.#usage.pending(url)) {
+          await this.#sendReport(url, report, signal);
+          sent();
+          this.#pricing.answered(url);
+        }
       } catch (error) {
-        this.#usage.again(report);
-        this.#options.log.debug("cannot report usage", { why: words(error) });
+        if (signal.aborted) break;
+        this.#pricing.failed(url, now());
+        log.debug("cannot report usage", { why: words(error) });
+        continue;
       }
+      if (!arrived && this.#priceChanged) {
+        this.#priceChanged = false;
+        this.#loops?.prices?.wake();
+      }
+      arrived = true;
     }
+    // Nobody took it: prices are asked all the same, they may have become others.
     if (this.#priceChanged) this.#loops?.prices?.wake();
     this.#priceChanged = false;
   }
 
-  /** Asks the pricing servers in turn, the one that answered last first. */
-  async #askPricing<T>(ask: (url: string) => Promise<T>): Promise<T> {
-    const { pricing } = this.#settings;
+  async #sendReport(url: string, report: wire.UsageReport, signal: AbortSignal): Promise<void> {
+    const codec = this.#options.codec ?? jsonCodec;
+    const response = await this.#given.send({
+      method: "POST",
+      url: `${url}/-/v1/usage`,
+      headers: { "content-type": codec.mediaType, "accept": codec.mediaType },
+      body: codec.encode(wire.UsageReportSchema, report),
+      timeoutMs: 5000,
+      signal,
+    });
+    await response.body?.cancel();
+  }
+
+  /** Asks the pricing servers in turn. */
+  async #askPricing<T>(ask: (url: string) => Promise<T>, signal: AbortSignal): Promise<T> {
     const failures: string[] = [];
-    for (let tried = 0; tried < pricing.length; tried++) {
+    for (const url of this.#pricingOrder()) {
       try {
-        return await ask(pricing[this.#pricingAt]!);
+        const answer = await ask(url);
+        this.#pricing.answered(url);
+        this.#pricingFirst = url;
+        return answer;
       } catch (error) {
+        if (signal.aborted) throw error;
         failures.push(words(error));
-        this.#pricingAt = (this.#pricingAt + 1) % pricing.length;
+        this.#pricing.failed(url, this.#options.now());
       }
     }
     throw new Error(failures.join("; "));
+  }
+
+  #pricingOrder(): string[] {
+    const { pricing } = this.#settings;
+    const first = pricing.filter((url) => url === this.#pricingFirst);
+    return this.#pricing.order([...first, ...pricing.filter((url) => url !== this.#pricingFirst)], this.#options.now());
   }
 
   /** Many small changes make one view. */
