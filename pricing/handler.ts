@@ -30,6 +30,9 @@ export interface PricingContext {
   checkDatabase(): void;
 }
 
+/** How long a write waits for a peer to have it too: then the loss of either machine does not lose it. */
+const SECURE_MS = 2_000;
+
 /** One request on its way. */
 interface Exchange {
   request: Request;
@@ -115,18 +118,18 @@ async function putSheet({ book, guard, peers, now, log }: PricingContext, { requ
   const current = book.get(place.provider, place.region);
   checkPreconditions(request.headers, wire.SheetSchema, current);
   const kept = book.put(sheet, { by, nowMs: now() });
-  peers.changed();
   log.info("sheet written", { ...place, by });
+  await peers.secured(SECURE_MS);
   return taggedResponse(request, wire.SheetSchema, kept, { status: current ? 200 : 201 });
 }
 
-function deleteSheet({ book, guard, peers, now, log }: PricingContext, { request, place, by }: Exchange): Response {
+async function deleteSheet({ book, guard, peers, now, log }: PricingContext, { request, place, by }: Exchange) {
   guard.requireToken(request);
   const current = book.get(place.provider, place.region);
   checkPreconditions(request.headers, wire.SheetSchema, current);
   if (!book.delete(place.provider, place.region, { by, nowMs: now() })) throw noSheet(place);
-  peers.changed();
   log.info("sheet deleted", { ...place, by });
+  await peers.secured(SECURE_MS);
   return new Response(null, { status: 204 });
 }
 

@@ -47,7 +47,13 @@ interface Link {
   error: string;
   /** What of it was not taken here. */
   refused: string;
-  wake: () => void;
+  wake: (urgent: boolean) => void;
+}
+
+/** Somebody who waits for a peer to have our log up to a place. */
+interface Waiter {
+  place: number;
+  done: (reached: boolean) => void;
 }
 
 /** Exchanges with them, in both directions. */
@@ -55,6 +61,7 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #links: Link[];
   readonly #stop = new AbortController();
+  readonly #waiters = new Set<Waiter>();
   #running: Promise<unknown> | null = null;
 
   constructor(options: PeersOptions) {
@@ -81,12 +88,41 @@ export class Peers {
   /** Ends it. Nothing is read or written here from now on; resolves when nothing is under way any more. */
   async close(): Promise<void> {
     this.#stop.abort(new CdnError("The pricing server is closing", { source: "server", status: 503, retry: true }));
+    for (const { done } of this.#waiters) done(false);
     await this.#running;
   }
 
   /** Something changed here, by a message of the holder of a log where it is given: the others should have it soon. */
   changed(byLog: string | null = null): void {
-    for (const link of this.#links) if (link.log === null || link.log !== byLog) link.wake();
+    for (const link of this.#links) if (link.log === null || link.log !== byLog) link.wake(false);
+  }
+
+  /**
+   * Tells the others at once of what changed here, and resolves when one of them has it on its disk: true. False where
+   * none is there to have it, or none has said so in time.
+   */
+  async secured(timeoutMs: number): Promise<boolean> {
+    if (!this.#running || !this.#links.some(isThere)) {
+      this.changed();
+      return false;
+    }
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const waiter: Waiter = { place: this.#options.replica.head, done: resolve };
+    this.#waiters.add(waiter);
+    const timer = setTimeout(resolve, timeoutMs, false);
+    for (const link of this.#links) link.wake(true);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiters.delete(waiter);
+    }
+  }
+
+  #tellWaiters(): void {
+    const reached = Math.max(...this.#links.map((link) => isThere(link) ? link.theyHave ?? 0 : 0));
+    const hopeless = !this.#links.some(isThere);
+    for (const { place, done } of this.#waiters) if (reached >= place || hopeless) done(reached >= place);
   }
 
   /** True for the authority of a peer that has answered: what is signed for that one is not for us. */
@@ -115,8 +151,12 @@ export class Peers {
     if (again) log.warn("prices differ from a peer's though all was told: taking them in anew", { from: message.from });
     if (changed) this.changed(message.log);
     // Who calls is there: whoever we could not reach is asked at once.
-    for (const one of this.#links) if (one.state === "away" && (one === link || one.log === null)) one.wake();
+    for (const one of this.#links) if (one.state === "away" && (one === link || one.log === null)) one.wake(true);
     const theyHave = message.yourLog === "" ? null : message.yourLog === identity.log ? Number(message.have) : 0;
+    if (link && theyHave !== null) {
+      link.theyHave = theyHave;
+      this.#tellWaiters();
+    }
     return replica.tell(message.log, theyHave, now());
   }
 
@@ -139,7 +179,7 @@ export class Peers {
     const { signal } = this.#stop;
     let failures = 0;
     const alarm = new Alarm(signal);
-    link.wake = () => alarm.ring();
+    link.wake = (urgent) => alarm.ring(urgent);
     while (!signal.aborted && link.state !== "self") {
       try {
         await this.#exchange(link);
@@ -149,6 +189,7 @@ export class Peers {
         if (signal.aborted) return;
         link.state = "away";
         link.error = words(error);
+        this.#tellWaiters();
         if (++failures === 1) log.warn("a pricing peer is away", { url: link.url, error: link.error });
       }
       const backoff = failures === 0 ? 0 : random() * Math.min(MOST_BACKOFF_MS, 250 * 2 ** Math.min(failures - 1, 20));
@@ -175,6 +216,7 @@ export class Peers {
       const { identity } = replica;
       if (answer.log === identity.log) {
         Object.assign(link, { id: identity.id, state: "self", error: "" });
+        this.#tellWaiters();
         log.info("a URL of --peers is this server's own (or that of one with a copy of its folder)", { url: link.url });
         return;
       }
@@ -197,6 +239,7 @@ export class Peers {
       const have = replica.position(answer.log);
       const equal = replica.equals(answer, now());
       link.state = equal ? "equal" : "differs";
+      this.#tellWaiters();
       if (equal) link.refused = "";
       const done = have >= Number(answer.head) && link.theyHave >= replica.head;
       if (done || (before[0] === link.theyHave && before[1] === have)) return;
@@ -211,38 +254,40 @@ export class Peers {
   }
 }
 
-/** One sleeper's alarm. A ring that comes while nobody listens is kept for the next sleep. */
+/** True for a peer that answers, or that has not been asked yet. */
+function isThere({ state }: Link): boolean {
+  return state !== "away" && state !== "self";
+}
+
+/** One sleeper's alarm. A ring that comes while nobody hears it is kept for the next sleep. */
 class Alarm {
   #rang = false;
+  #deaf = false;
   #end: () => void = () => {};
 
   constructor(readonly signal: AbortSignal) {
     signal.addEventListener("abort", () => this.#end(), { once: true });
   }
 
-  ring(): void {
+  /** Ends the sleep, or the next one; a deaf one only where it is urgent. */
+  ring(urgent: boolean): void {
     this.#rang = true;
-    this.#listening?.();
+    if (urgent || !this.#deaf) this.#end();
   }
 
-  #listening: (() => void) | null = null;
-
-  /** Resolves after `ms`, when the signal aborts, or, unless `deaf`, at a ring; it never rejects. */
+  /** Resolves after `ms`, when the signal aborts, or at a ring; it never rejects. */
   async sleep(ms: number, { deaf = false }: { deaf?: boolean } = {}): Promise<void> {
-    if (this.signal.aborted || (!deaf && this.#rang)) {
-      this.#rang = false;
-      return;
+    if (!this.signal.aborted && (deaf || !this.#rang)) {
+      this.#deaf = deaf;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => this.#end(), ms);
+        this.#end = () => {
+          clearTimeout(timer);
+          this.#end = () => {};
+          resolve();
+        };
+      });
     }
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.#end(), ms);
-      this.#end = () => {
-        clearTimeout(timer);
-        this.#end = () => {};
-        this.#listening = null;
-        resolve();
-      };
-      if (!deaf) this.#listening = this.#end;
-    });
     if (!deaf) this.#rang = false;
   }
 }

@@ -149,6 +149,29 @@ Deno.test("a peer that was away has what was set meanwhile once it is back, and 
   assertEquals((await b.sheets())[0]!.note, "while b was away");
 });
 
+Deno.test("a write is answered when a peer has it too, so that it outlives the machine that took it", async () => {
+  await using b = start(0, { id: "b" });
+  {
+    // Long intervals: nothing but the write itself makes them exchange.
+    await using a = start(0, { id: "a", peers: [b.url], peerIntervalMs: 3_600_000 });
+    await eventually(async () => (await a.peers())[0]!.state === "equal", { what: "both being equal" });
+    for (let at = 0; at < 5; at++) {
+      assertEquals((await a.put("here-1", `${at}`)).ok, true);
+      assertEquals((await b.sheets())[0]!.note, `${at}`);
+    }
+    const gone = await fetch(`${a.url}/-/v1/prices/cloud/here-1`, { method: "DELETE" });
+    assertEquals([gone.status, await b.sheets()], [204, []]);
+  }
+  assertEquals(await b.sheets(), []);
+});
+
+Deno.test("a write does not wait for a peer that is away", async () => {
+  await using a = start(0, { id: "a", peers: [`http://127.0.0.1:${freePort()}`], peerIntervalMs: 3_600_000 });
+  await eventually(async () => (await a.peers())[0]!.state === "away", { what: "a noticing" });
+  assertEquals((await a.put("here-1", "alone")).status, 201);
+  assertEquals((await a.sheets())[0]!.note, "alone");
+});
+
 Deno.test("equal peers exchange a few hundred bytes at a time", async () => {
   const sizes: number[] = [];
   const measured: typeof fetch = async (input, init) => {
