@@ -7,11 +7,11 @@ import { create } from "@bufbuild/protobuf";
 import type { Logger } from "../runtime/log.ts";
 import { PeerClient, words } from "../runtime/peer_client.ts";
 import { Directory, type Member } from "./directory.ts";
-import { Fallbacks } from "./fallbacks.ts";
 import type { Observation } from "./forwarding.ts";
 import { Health } from "./health.ts";
 import { jittered, type Loop, startLoop } from "./loop.ts";
 import { Prices } from "./prices.ts";
+import { PricingServers } from "./pricing_servers.ts";
 import { probe, sampleRate } from "./probe.ts";
 import { Quota } from "./quota.ts";
 import type { ProxySettings } from "./settings.ts";
@@ -59,7 +59,7 @@ export class Brain {
   readonly #quota = new Quota();
   readonly #usage: UsageMeter;
   readonly #directory: Directory;
-  readonly #pricing: Fallbacks;
+  readonly #pricing: PricingServers;
   readonly #given: PeerClient;
   readonly #learned: PeerClient;
   readonly #listeners = new Set<(view: View) => void>();
@@ -69,21 +69,19 @@ export class Brain {
   #view: View;
   #listTrouble = "the servers have not been asked yet";
   #priceTrouble = "";
-  /** The pricing server that answered last is asked first. */
-  #pricingFirst: string | null = null;
   /** A tier's end was passed: ask again once usage is reported. */
   #priceChanged = false;
 
   constructor(options: BrainOptions) {
     this.#options = options;
-    const { settings, clusterKey, token, fetch, now, codec, reporter } = options;
+    const { settings, clusterKey, token, fetch, now, codec, reporter, log } = options;
     this.#settings = settings;
     const common = { clusterKey, fetch, now, ...(codec ? { codec } : {}) };
     this.#given = new PeerClient({ ...common, token: clusterKey ? null : token });
     this.#learned = new PeerClient(common);
-    const { avoidMs } = settings;
-    this.#directory = new Directory(settings.servers, { given: this.#given, learned: this.#learned, avoidMs, now });
-    this.#pricing = new Fallbacks(avoidMs);
+    const { servers, pricing: urls, avoidMs } = settings;
+    this.#directory = new Directory(servers, { given: this.#given, learned: this.#learned, avoidMs, now });
+    this.#pricing = new PricingServers({ urls, peers: this.#given, codec: codec ?? jsonCodec, avoidMs, now, log });
     this.#prices = new Prices(Math.max(3 * settings.priceIntervalMs, 1000));
     this.#usage = new UsageMeter(reporter);
     this.#view = emptyView(settings.policy, settings.weight);
@@ -291,12 +289,7 @@ export class Brain {
       places: members.map(({ provider, region, id }) => ({ provider, region, server: id })),
     });
     try {
-      const answer = await this.#askPricing((url) =>
-        this.#given.ask(`${url}/-/v1/quotes`, wire.QuoteAnswerSchema, {
-          question: [wire.QuoteRequestSchema, question],
-          timeoutMs: 5000,
-          signal,
-        }), signal);
+      const answer = await this.#pricing.quote(question, signal);
       if (this.#priceTrouble) this.#options.log.info("prices are fresh again");
       this.#priceTrouble = "";
       this.#prices.learn(answer, this.#options.now());
@@ -313,73 +306,13 @@ export class Brain {
     this.#publish();
   }
 
-  /**
-   * Tells every pricing server what it lacks, the one that prices are asked of first. One that failed lately waits its
-   * time where another one has it: the count is safe there.
-   */
   async #reportUsage(signal: AbortSignal): Promise<void> {
-    const { now, log } = this.#options;
-    let arrived = false;
-    for (const url of this.#pricingOrder()) {
-      if (arrived && this.#pricing.isAvoided(url, now())) continue;
-      try {
-        for (const { report, sent } of this.#usage.pending(url)) {
-          await this.#sendReport(url, report, signal);
-          sent();
-          this.#pricing.answered(url);
-        }
-      } catch (error) {
-        if (signal.aborted) break;
-        this.#pricing.failed(url, now());
-        log.debug("cannot report usage", { why: words(error) });
-        continue;
-      }
-      if (!arrived && this.#priceChanged) {
-        this.#priceChanged = false;
-        this.#loops?.prices?.wake();
-      }
-      arrived = true;
-    }
-    // Nobody took it: prices are asked all the same, they may have become others.
-    if (this.#priceChanged) this.#loops?.prices?.wake();
-    this.#priceChanged = false;
-  }
-
-  async #sendReport(url: string, report: wire.UsageReport, signal: AbortSignal): Promise<void> {
-    const codec = this.#options.codec ?? jsonCodec;
-    const response = await this.#given.send({
-      method: "POST",
-      url: `${url}/-/v1/usage`,
-      headers: { "content-type": codec.mediaType, "accept": codec.mediaType },
-      body: codec.encode(wire.UsageReportSchema, report),
-      timeoutMs: 5000,
-      signal,
-    });
-    await response.body?.cancel();
-  }
-
-  /** Asks the pricing servers in turn. */
-  async #askPricing<T>(ask: (url: string) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const failures: string[] = [];
-    for (const url of this.#pricingOrder()) {
-      try {
-        const answer = await ask(url);
-        this.#pricing.answered(url);
-        this.#pricingFirst = url;
-        return answer;
-      } catch (error) {
-        if (signal.aborted) throw error;
-        failures.push(words(error));
-        this.#pricing.failed(url, this.#options.now());
-      }
-    }
-    throw new Error(failures.join("; "));
-  }
-
-  #pricingOrder(): string[] {
-    const { pricing } = this.#settings;
-    const first = pricing.filter((url) => url === this.#pricingFirst);
-    return this.#pricing.order([...first, ...pricing.filter((url) => url !== this.#pricingFirst)], this.#options.now());
+    const askAgain = () => {
+      if (this.#priceChanged) this.#loops?.prices?.wake();
+      this.#priceChanged = false;
+    };
+    await this.#pricing.report(this.#usage, signal, askAgain);
+    askAgain(); // where nobody took it, prices may have become others all the same
   }
 
   /** Many small changes make one view. */
