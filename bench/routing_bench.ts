@@ -37,6 +37,7 @@ function someView(): View {
       nanoPerGb: egressNanoPerGb + 1e6,
       priceConfidence: "high",
       excluded: random() < 0.05 ? "down: connecting failed" : "",
+      lastResort: "",
     };
   });
   return { policy: "combined", weight: 0.5, prices: "fresh", servers, trouble: "" };

@@ -1,6 +1,18 @@
 /** `metacdn pricing`: the pricing server. */
-import { createPricing, EXPECTED_BYTES_PER_HOUR } from "../pricing/mod.ts";
-import { type CommandInput, commonFlags, parseCommand, sizeFlag, stringFlag } from "../runtime/flags.ts";
+import { createPricing, EXPECTED_BYTES_PER_HOUR, PEER_INTERVAL_MS } from "../pricing/mod.ts";
+import { codecOf } from "../proto/mod.ts";
+import {
+  choiceFlag,
+  type CommandInput,
+  commonFlags,
+  nameFlag,
+  numberFlag,
+  parseCommand,
+  sizeFlag,
+  stringFlag,
+  urlsFlag,
+  UsageError,
+} from "../runtime/flags.ts";
 import { listen, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
 import { readSecrets } from "../runtime/secrets.ts";
@@ -13,6 +25,13 @@ const flags = {
     `${EXPECTED_BYTES_PER_HOUR / 1e9}GB`,
     "the bytes over which a server's hourly price is spread, where its sheet does not say",
   ),
+  peers: urlsFlag([], "other pricing servers, to keep prices and usage equal with"),
+  id: nameFlag("NAME", null, "this server's name among its peers; made once and kept in the data folder unless given"),
+  encoding: choiceFlag(["json", "protobuf"], "json", "what messages to peers are sent in"),
+  "peer-interval": numberFlag("MS", PEER_INTERVAL_MS, "exchange with each peer this often where nothing changed", {
+    least: 10,
+    most: 3_600_000,
+  }),
 };
 
 /** Runs until it is told to stop; resolves to the exit status. */
@@ -24,6 +43,10 @@ export async function pricing(argv: readonly string[], input: CommandInput): Pro
       flags,
       examples: [
         ["metacdn pricing", "at http://127.0.0.1:8090, with the list prices that the program comes with"],
+        [
+          "METACDN_TOKEN=… METACDN_CLUSTER_KEY=… metacdn pricing --listen :8090 --peers http://prices-b.example.com:8090",
+          "one of two, each given the other: either may die",
+        ],
         ["curl http://127.0.0.1:8090/-/v1/prices/aws/us-east-1", "one price sheet"],
       ],
       notes: ["docs/pricing.md says how a price is computed, and how to read and change one."],
@@ -37,17 +60,32 @@ export async function pricing(argv: readonly string[], input: CommandInput): Pro
   }
   const { listen: address, data, ...rest } = command.flags;
   const secrets = readSecrets(rest, input);
+  if (rest.peers.length > 0 && secrets.token !== null && secrets.clusterKey === null) {
+    throw new UsageError(
+      "--peers with a token needs the cluster key that all servers share: set METACDN_CLUSTER_KEY, or --cluster-key-file",
+    );
+  }
   requireSafeAddress(address, secrets.token);
   const log = createLogger({ level: rest["log-level"], format: rest["log-format"], program: "pricing" });
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
-  const service = createPricing({ folder: data, secrets, log, expectedBytesPerHour: rest["expected-bytes-per-hour"] });
+  const service = createPricing({
+    folder: data,
+    secrets,
+    log,
+    expectedBytesPerHour: rest["expected-bytes-per-hour"],
+    id: rest.id,
+    peers: rest.peers,
+    peerIntervalMs: rest["peer-interval"],
+    codec: codecOf(rest.encoding),
+  });
   try {
     const listening = listen(address, service.handler, { log, token: secrets.token });
+    service.start();
     console.log(`listening ${listening.url}`);
     await aborted(stop);
     await listening.close();
   } finally {
-    service.close();
+    await service.close();
   }
   return 0;
 }

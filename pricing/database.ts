@@ -3,22 +3,42 @@ import { DatabaseSync } from "node:sqlite";
 import { dirname } from "@std/path";
 import { CdnError } from "../proto/mod.ts";
 
-/** Of the tables below; a file of a newer program is not touched. */
-const SCHEMA_VERSION = 1;
+/** Of the tables below; a file of a newer program is not touched, one of an older program is brought up to date. */
+const SCHEMA_VERSION = 2;
 
 const SCHEMA = `
-  -- Every write of a sheet, for ever. The newest by (at_ms, by) is the one that counts; a NULL sheet is a delete.
+  -- Every write of a sheet that counted here, for ever. The newest by (at_ms, counter, server) is the one that counts
+  -- now; a NULL sheet is a delete. seq is its place in the log (sequence.ts).
   CREATE TABLE IF NOT EXISTS changes (
-    provider TEXT NOT NULL, region TEXT NOT NULL, at_ms INTEGER NOT NULL, by TEXT NOT NULL, sheet BLOB,
-    PRIMARY KEY (provider, region, at_ms, by)
+    provider TEXT NOT NULL, region TEXT NOT NULL, at_ms INTEGER NOT NULL, counter INTEGER NOT NULL,
+    server TEXT NOT NULL, by TEXT NOT NULL, sheet BLOB, seq INTEGER NOT NULL,
+    PRIMARY KEY (provider, region, at_ms, counter, server)
   ) STRICT, WITHOUT ROWID;
   -- Grow-only counters. The key's order makes every pool of a month one range of it.
   CREATE TABLE IF NOT EXISTS counters (
     month TEXT NOT NULL, provider TEXT NOT NULL, region TEXT NOT NULL, server TEXT NOT NULL, reporter TEXT NOT NULL,
-    bytes INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, seq INTEGER NOT NULL,
     PRIMARY KEY (month, provider, region, server, reporter)
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS counters_by_seq ON counters (seq);
+  -- Up to where each other server's log was taken in.
+  CREATE TABLE IF NOT EXISTS positions (log TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+  -- Who we are (identity.ts).
+  CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
   PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+/** Version 1 had neither stamps nor a log: its writes keep their order, and are ours (identity.ts puts the id in). */
+const FROM_1 = `
+  ALTER TABLE changes RENAME TO changes_1;
+  ALTER TABLE counters RENAME TO counters_1;
+  ${SCHEMA}
+  INSERT INTO changes
+    SELECT provider, region, at_ms, 0, '', by, sheet, row_number() OVER (ORDER BY at_ms, by) FROM changes_1;
+  INSERT INTO counters
+    SELECT *, (SELECT count(*) FROM changes_1) + row_number() OVER (ORDER BY month) FROM counters_1;
+  DROP TABLE changes_1;
+  DROP TABLE counters_1;
 `;
 
 /**
@@ -35,7 +55,7 @@ export function openDatabase(path: string): DatabaseSync {
     database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
     const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
     if (version > SCHEMA_VERSION) throw new Error(`a newer program wrote it (version ${version} of its tables)`);
-    database.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT`);
+    database.exec(`BEGIN IMMEDIATE; ${version === 1 ? FROM_1 : SCHEMA} COMMIT`);
     return database;
   } catch (cause) {
     database?.close();

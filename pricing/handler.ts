@@ -12,6 +12,7 @@ import { keyFingerprint, SignatureVerifier } from "../runtime/signature.ts";
 import type { Book } from "./book.ts";
 import { checkPreconditions, taggedResponse } from "./etag.ts";
 import { pricesPage } from "./page.ts";
+import type { Peers } from "./peers.ts";
 import { quote } from "./quote.ts";
 import { monthOf, type UsageBook } from "./usage.ts";
 
@@ -19,6 +20,7 @@ import { monthOf, type UsageBook } from "./usage.ts";
 export interface PricingContext {
   book: Book;
   usage: UsageBook;
+  peers: Peers;
   guard: Guard;
   secrets: Secrets;
   now(): number;
@@ -27,6 +29,9 @@ export interface PricingContext {
   /** Throws where the database cannot be used. */
   checkDatabase(): void;
 }
+
+/** How long a write waits for a peer to have it too: then the loss of either machine does not lose it. */
+const SECURE_MS = 2_000;
 
 /** One request on its way. */
 interface Exchange {
@@ -49,6 +54,8 @@ const routes: [path: RegExp, methods: Record<string, Endpoint>][] = [
   [new RegExp(`^${OF_SHEET}/history$`), { GET: getHistory }],
   [/^\/-\/v1\/quotes$/, { POST: postQuotes }],
   [/^\/-\/v1\/usage$/, { GET: getUsage, POST: postUsage }],
+  [/^\/-\/v1\/peers$/, { GET: getPeers }],
+  [/^\/-\/v1\/peer\/prices$/, { POST: postExchange }],
   [/^\/-\/healthz$/, { GET: () => plainResponse("ok") }],
   [/^\/-\/readyz$/, { GET: getReady }],
 ];
@@ -102,7 +109,7 @@ function getHistory({ book, guard }: PricingContext, { request, place }: Exchang
   return messageResponse(request, wire.SheetHistorySchema, create(wire.SheetHistorySchema, { changes }));
 }
 
-async function putSheet({ book, guard, now, log }: PricingContext, { request, place, by }: Exchange) {
+async function putSheet({ book, guard, peers, now, log }: PricingContext, { request, place, by }: Exchange) {
   guard.requireToken(request);
   const codec = codecForBody(request.headers.get("content-type"));
   const bytes = await readAll(request, { limit: MESSAGE_LIMIT });
@@ -112,15 +119,17 @@ async function putSheet({ book, guard, now, log }: PricingContext, { request, pl
   checkPreconditions(request.headers, wire.SheetSchema, current);
   const kept = book.put(sheet, { by, nowMs: now() });
   log.info("sheet written", { ...place, by });
+  await peers.secured(SECURE_MS);
   return taggedResponse(request, wire.SheetSchema, kept, { status: current ? 200 : 201 });
 }
 
-function deleteSheet({ book, guard, now, log }: PricingContext, { request, place, by }: Exchange): Response {
+async function deleteSheet({ book, guard, peers, now, log }: PricingContext, { request, place, by }: Exchange) {
   guard.requireToken(request);
   const current = book.get(place.provider, place.region);
   checkPreconditions(request.headers, wire.SheetSchema, current);
   if (!book.delete(place.provider, place.region, { by, nowMs: now() })) throw noSheet(place);
   log.info("sheet deleted", { ...place, by });
+  await peers.secured(SECURE_MS);
   return new Response(null, { status: 204 });
 }
 
@@ -151,13 +160,26 @@ function getUsage({ usage, guard, now }: PricingContext, { request, query }: Exc
 /** Answers with the totals, over all reporters, of the places that were reported. */
 async function postUsage(context: PricingContext, { request }: Exchange): Promise<Response> {
   const report = await readGuarded(context, request, wire.UsageReportSchema);
-  const { usage, now } = context;
-  usage.report(report, now());
+  const { usage, peers, now } = context;
+  if (usage.report(report, now())) peers.changed();
   const places = new Map(report.counts.map(({ place }) => [JSON.stringify(place), place!]));
   const counts = [...places.values()].map((place) =>
     create(wire.UsageCountSchema, { place, bytes: usage.used(report.month, wire.Pool.SERVER, place) })
   );
   return usageResponse(request, report.month, counts);
+}
+
+function getPeers({ peers, guard }: PricingContext, { request }: Exchange): Response {
+  guard.requireTokenOrPeer(request);
+  return messageResponse(request, wire.PricePeerListSchema, peers.report());
+}
+
+/** For peers alone: what one says of what it holds is taken, and answered with what it lacks. */
+async function postExchange({ peers, guard }: PricingContext, { request }: Exchange): Promise<Response> {
+  const bytes = await guard.readFromPeer(request, { limit: MESSAGE_LIMIT });
+  const codec = codecForBody(request.headers.get("content-type"));
+  const message = codec.decode(wire.PriceExchangeSchema, bytes, { lenient: true });
+  return messageResponse(request, wire.PriceExchangeSchema, peers.answer(message));
 }
 
 function getReady({ checkDatabase }: PricingContext): Response {

@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./check.ts";
+export * from "./clock.ts";
 export * from "./codec.ts";
 export * from "./digest.ts";
 export * from "./error.ts";

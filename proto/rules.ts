@@ -19,7 +19,15 @@ import {
 } from "./gen/metacdn/v1/cluster_pb.ts";
 import { type Manifest, ManifestSchema, OfferSchema, type Version } from "./gen/metacdn/v1/object_pb.ts";
 import { CachePolicySchema } from "./gen/metacdn/v1/policy_pb.ts";
-import { QuoteRequestSchema, SheetSchema, UsageReportSchema } from "./gen/metacdn/v1/pricing_pb.ts";
+import {
+  type Place,
+  PriceExchangeSchema,
+  QuoteRequestSchema,
+  SheetEntrySchema,
+  SheetSchema,
+  UsageEntrySchema,
+  UsageReportSchema,
+} from "./gen/metacdn/v1/pricing_pb.ts";
 import {
   AddServerSchema,
   type ContentSummary,
@@ -151,6 +159,13 @@ function listFaults<T>(
   ];
 }
 
+const month: Rule<string> = matching(/^\d{4}-(0[1-9]|1[0-2])$/, 'a month such as "2026-11"');
+
+function placeFaults(place: Place | undefined, prefix: string): FieldError[] {
+  if (!place) return [{ field: prefix.slice(0, -1), detail: "must be set" }];
+  return faults(place, { provider: identifier, region: identifier, server: optional(identifier) }, prefix);
+}
+
 type Checker = (message: never) => FieldError[];
 const table = new Map<string, Checker>();
 
@@ -233,26 +248,46 @@ on(AddServerSchema, (message) => faults(message, { url: serverUrl }));
 on(SheetSchema, (message) => sheetFaults(message));
 on(QuoteRequestSchema, (message) => [
   ...faults(message, { bytes: between(0), places: atMost(1000) }),
-  ...message.places.slice(0, 1000).flatMap((place, at) =>
-    faults(place, { provider: identifier, region: identifier, server: optional(identifier) }, `places[${at}].`)
-  ),
+  ...message.places.slice(0, 1000).flatMap((place, at) => placeFaults(place, `places[${at}].`)),
 ]);
 on(UsageReportSchema, (message) => [
   ...faults(message, {
     reporter: identifier,
-    month: matching(/^\d{4}-(0[1-9]|1[0-2])$/, 'a month such as "2026-11"'),
+    month,
     counts: atMost(1000),
   }),
   ...message.counts.slice(0, 1000).flatMap((count, at) => [
     ...faults(count, { bytes: between(0) }, `counts[${at}].`),
-    ...(count.place
-      ? faults(
-        count.place,
-        { provider: identifier, region: identifier, server: optional(identifier) },
-        `counts[${at}].place.`,
-      )
-      : [{ field: `counts[${at}].place`, detail: "must be set" }]),
+    ...placeFaults(count.place, `counts[${at}].place.`),
   ]),
+]);
+on(PriceExchangeSchema, (message) => [
+  ...faults(message, {
+    from: identifier,
+    log: identifier,
+    after: between(0),
+    upTo: between(0),
+    head: between(0),
+    sheets: atMost(100),
+    usage: atMost(1000),
+    yourLog: optional(identifier),
+    have: between(0),
+    digest: (value) => value.length === 16 ? null : "must be 16 bytes",
+  }),
+  ...(message.after <= message.upTo && message.upTo <= message.head
+    ? []
+    : [{ field: "upTo", detail: "must lie between after and head" }]),
+  // What is wrong with one entry is said of that one alone (pricing/replica.ts): the others count.
+]);
+on(SheetEntrySchema, (message) => [
+  ...faults(message, { provider: identifier, region: identifier, stamp: version, by: text(256) }),
+  ...(message.sheet ? sheetFaults({ ...message.sheet, provider: message.provider, region: message.region }) : []).map((
+    { field, detail },
+  ) => ({ field: `sheet.${field}`, detail })),
+]);
+on(UsageEntrySchema, (message) => [
+  ...faults(message, { reporter: identifier, month, bytes: between(0) }),
+  ...placeFaults(message.place, "place."),
 ]);
 on(CachePolicySchema, (message) => [
   ...faults(message, { rules: atMost(1000) }),

@@ -11,6 +11,7 @@ import type { Observation } from "./forwarding.ts";
 import { Health } from "./health.ts";
 import { jittered, type Loop, startLoop } from "./loop.ts";
 import { Prices } from "./prices.ts";
+import { PricingServers } from "./pricing_servers.ts";
 import { probe, sampleRate } from "./probe.ts";
 import { Quota } from "./quota.ts";
 import type { ProxySettings } from "./settings.ts";
@@ -58,6 +59,7 @@ export class Brain {
   readonly #quota = new Quota();
   readonly #usage: UsageMeter;
   readonly #directory: Directory;
+  readonly #pricing: PricingServers;
   readonly #given: PeerClient;
   readonly #learned: PeerClient;
   readonly #listeners = new Set<(view: View) => void>();
@@ -67,18 +69,19 @@ export class Brain {
   #view: View;
   #listTrouble = "the servers have not been asked yet";
   #priceTrouble = "";
-  #pricingAt = 0;
   /** A tier's end was passed: ask again once usage is reported. */
   #priceChanged = false;
 
   constructor(options: BrainOptions) {
     this.#options = options;
-    const { settings, clusterKey, token, fetch, now, codec, reporter } = options;
+    const { settings, clusterKey, token, fetch, now, codec, reporter, log } = options;
     this.#settings = settings;
     const common = { clusterKey, fetch, now, ...(codec ? { codec } : {}) };
     this.#given = new PeerClient({ ...common, token: clusterKey ? null : token });
     this.#learned = new PeerClient(common);
-    this.#directory = new Directory(settings.servers, this.#given);
+    const { servers, pricing: urls, avoidMs } = settings;
+    this.#directory = new Directory(servers, { given: this.#given, learned: this.#learned, avoidMs, now });
+    this.#pricing = new PricingServers({ urls, peers: this.#given, codec: codec ?? jsonCodec, avoidMs, now, log });
     this.#prices = new Prices(Math.max(3 * settings.priceIntervalMs, 1000));
     this.#usage = new UsageMeter(reporter);
     this.#view = emptyView(settings.policy, settings.weight);
@@ -153,7 +156,8 @@ export class Brain {
 
   async #followList(signal: AbortSignal): Promise<void> {
     try {
-      const members = await this.#directory.ask({ signal });
+      const up = [...this.#links.values()].filter(({ health }) => health.excluded === "");
+      const members = await this.#directory.ask(up.map(({ member }) => member.origin), { signal });
       if (signal.aborted) return;
       this.#listTrouble = members.length ? "" : "the list of servers is empty";
       this.#keep(members);
@@ -181,7 +185,7 @@ export class Brain {
     for (const member of members) {
       const known = this.#links.get(member.id);
       if (known) {
-        changed ||= known.member.provider !== member.provider || known.member.region !== member.region;
+        changed ||= (["provider", "region", "lastResort"] as const).some((one) => known.member[one] !== member[one]);
         known.member = member;
       } else {
         this.#links.set(member.id, this.#begin(member));
@@ -285,13 +289,7 @@ export class Brain {
       places: members.map(({ provider, region, id }) => ({ provider, region, server: id })),
     });
     try {
-      const answer = await this.#askPricing((url) =>
-        this.#given.ask(`${url}/-/v1/quotes`, wire.QuoteAnswerSchema, {
-          question: [wire.QuoteRequestSchema, question],
-          timeoutMs: 5000,
-          signal,
-        })
-      );
+      const answer = await this.#pricing.quote(question, signal);
       if (this.#priceTrouble) this.#options.log.info("prices are fresh again");
       this.#priceTrouble = "";
       this.#prices.learn(answer, this.#options.now());
@@ -309,43 +307,12 @@ export class Brain {
   }
 
   async #reportUsage(signal: AbortSignal): Promise<void> {
-    const codec = this.#options.codec ?? jsonCodec;
-    for (const { report, sent } of this.#usage.pending()) {
-      try {
-        await this.#askPricing(async (url) => {
-          const response = await this.#given.send({
-            method: "POST",
-            url: `${url}/-/v1/usage`,
-            headers: { "content-type": codec.mediaType, "accept": codec.mediaType },
-            body: codec.encode(wire.UsageReportSchema, report),
-            timeoutMs: 5000,
-            signal,
-          });
-          await response.body?.cancel();
-        });
-        sent();
-      } catch (error) {
-        this.#usage.again(report);
-        this.#options.log.debug("cannot report usage", { why: words(error) });
-      }
-    }
-    if (this.#priceChanged) this.#loops?.prices?.wake();
-    this.#priceChanged = false;
-  }
-
-  /** Asks the pricing servers in turn, the one that answered last first. */
-  async #askPricing<T>(ask: (url: string) => Promise<T>): Promise<T> {
-    const { pricing } = this.#settings;
-    const failures: string[] = [];
-    for (let tried = 0; tried < pricing.length; tried++) {
-      try {
-        return await ask(pricing[this.#pricingAt]!);
-      } catch (error) {
-        failures.push(words(error));
-        this.#pricingAt = (this.#pricingAt + 1) % pricing.length;
-      }
-    }
-    throw new Error(failures.join("; "));
+    const askAgain = () => {
+      if (this.#priceChanged) this.#loops?.prices?.wake();
+      this.#priceChanged = false;
+    };
+    await this.#pricing.report(this.#usage, signal, askAgain);
+    askAgain(); // where nobody took it, prices may have become others all the same
   }
 
   /** Many small changes make one view. */

@@ -1,6 +1,7 @@
 /** The list of servers, learned from the ones that were given and followed ever after. */
 import { wire } from "../proto/mod.ts";
 import { type PeerClient, words } from "../runtime/peer_client.ts";
+import { Fallbacks } from "./fallbacks.ts";
 
 /** A server that requests may go to. */
 export interface Member {
@@ -9,51 +10,102 @@ export interface Member {
   origin: string;
   provider: string;
   region: string;
+  /** Why it is chosen only where no other server is left; empty where it is one like the others. */
+  lastResort: string;
 }
 
-/** Asks for the list. */
+/** What a {@link Directory} asks by. */
+export interface DirectoryOptions {
+  /** To the URLs that were given: it may carry the token. */
+  given: Pick<PeerClient, "ask">;
+  /** To servers that we only know from the list. */
+  learned: Pick<PeerClient, "ask">;
+  /** How long one that did not answer is asked only after the others. */
+  avoidMs: number;
+  now: () => number;
+}
+
+/** Servers that are asked in one go: each may cost us its whole time, and the others have their turn the next time. */
+const MOST_TRIES = 8;
+
+/** Asks for the list: the given ones, and where none of them answers, those that they told of. */
 export class Directory {
   readonly #urls: readonly string[];
-  readonly #peers: Pick<PeerClient, "ask">;
-  /** The one that answered last is asked first. */
-  #at = 0;
+  readonly #options: DirectoryOptions;
+  readonly #fallbacks: Fallbacks;
+  #members: Member[] = [];
+  /** Members of which a server that was not given knows nothing, and since when. */
+  readonly #missingMs = new Map<string, number>();
 
-  constructor(urls: readonly string[], peers: Pick<PeerClient, "ask">) {
+  constructor(urls: readonly string[], options: DirectoryOptions) {
     if (urls.length === 0) throw new RangeError("at least one server must be given");
     this.#urls = urls;
-    this.#peers = peers;
+    this.#options = options;
+    this.#fallbacks = new Fallbacks(options.avoidMs);
   }
 
   /**
-   * The servers by id, from the first of the given ones that answers.
+   * The servers by id, from the first that answers. What a server that was not given does not list stays for a while:
+   * it may just have begun, with nobody on its list but itself.
+   * @param reachable origins of servers of the list that seem to be up
    * @throws {Error} that says why each of them did not.
    */
-  async ask({ timeoutMs = 5000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<Member[]> {
+  async ask(
+    reachable: readonly string[] = [],
+    { timeoutMs = 5000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<Member[]> {
+    const { given, learned, now } = this.#options;
     const failures: string[] = [];
-    for (let tried = 0; tried < this.#urls.length; tried++) {
-      const url = this.#urls[this.#at]!;
+    const all = [...new Set([...this.#urls, ...reachable])];
+    for (const url of this.#fallbacks.order(all, now()).slice(0, MOST_TRIES)) {
+      const isGiven = this.#urls.includes(url);
       try {
-        const list = await this.#peers.ask(`${url}/-/v1/servers`, wire.ServerListSchema, {
+        const list = await (isGiven ? given : learned).ask(`${url}/-/v1/servers`, wire.ServerListSchema, {
           timeoutMs,
           ...(signal ? { signal } : {}),
         });
-        return members(list);
+        this.#fallbacks.answered(url);
+        return this.#members = isGiven ? this.#trusted(list) : this.#doubted(list);
       } catch (error) {
+        if (signal?.aborted) throw error;
         failures.push(words(error));
-        this.#at = (this.#at + 1) % this.#urls.length;
+        this.#fallbacks.failed(url, now());
       }
     }
     throw new Error(failures.join("; "));
+  }
+
+  #trusted(list: wire.ServerList): Member[] {
+    this.#missingMs.clear();
+    return members(list);
+  }
+
+  #doubted(list: wire.ServerList): Member[] {
+    const { avoidMs, now } = this.#options;
+    const told = members(list);
+    const missing = this.#members.filter(({ id }) => !told.some((one) => one.id === id));
+    for (const id of this.#missingMs.keys()) if (!missing.some((one) => one.id === id)) this.#missingMs.delete(id);
+    for (const { id } of missing) if (!this.#missingMs.has(id)) this.#missingMs.set(id, now());
+    return byId([...told, ...missing.filter(({ id }) => now() - this.#missingMs.get(id)! < avoidMs)]);
   }
 }
 
 /** What of a list is of use: those that are not removed, each id once, by id. */
 export function members(list: wire.ServerList): Member[] {
-  const byId = new Map(
-    list.servers.filter((server) => !server.removed).map(({ id, url, provider, region }) => [
-      id,
-      { id, origin: url.replace(/\/$/, ""), provider, region },
-    ]),
+  const each = new Map(
+    list.servers.filter((server) => !server.removed).map((server) => {
+      const { id, url, provider, region } = server;
+      return [id, { id, origin: url.replace(/\/$/, ""), provider, region, lastResort: lastResort(server) }];
+    }),
   );
-  return [...byId.values()].sort((a, b) => a.id < b.id ? -1 : 1);
+  return byId([...each.values()]);
+}
+
+/** Why a server is chosen only where no other one is left, by what the servers say of it; empty where it is not so. */
+function lastResort({ health }: wire.Server): string {
+  return ["suspect", "dead", "left"].includes(health?.state ?? "") ? `the servers call it ${health!.state}` : "";
+}
+
+function byId(list: Member[]): Member[] {
+  return list.sort((a, b) => a.id < b.id ? -1 : 1);
 }

@@ -38,7 +38,7 @@ export function explain(view: View, path: string, size: PredictedSize, nowMs: nu
         timeMs: time,
         priceNano: Number.isNaN(price) ? 0 : Math.round(price),
         score: scoreOf(time, price, criteria),
-        excluded: server.excluded,
+        excluded: server.excluded || (server.lastResort && `last resort: ${server.lastResort}`),
         rttMs: server.rttMs,
         bytesPerSecond: server.bytesPerSecond,
         confidence: server.confidence,
@@ -69,6 +69,8 @@ function reasonFor(view: View, [best, next]: readonly ServerView[]): string {
     const unpriced = servers.filter(({ nanoPerGb }) => Number.isNaN(nanoPerGb)).map(({ id }) => id);
     if (unpriced.length) words.push(`Without a price, and so after the others: ${unpriced.join(", ")}.`);
   }
+  const last = servers.filter(({ excluded, lastResort }) => excluded === "" && lastResort !== "").map(({ id }) => id);
+  if (last.length) words.push(`Only where no other is left: ${last.join(", ")}.`);
   if (down.length && down.length < servers.length) words.push(`Not considered: ${down.join(", ")}.`);
   return words.join(" ");
 }

@@ -3,9 +3,9 @@ import { type Policy, secondNanoOf } from "./score.ts";
 
 /** How a proxy measures and decides; each has a default. Times in milliseconds. */
 export interface ProxySettings {
-  /** Where the list of servers is asked for: the first that answers; the others are fallbacks. */
+  /** Where the list of servers is asked for: the first that answers; the others, and those on the list, are fallbacks. */
   servers: readonly string[];
-  /** Pricing servers, asked in the same way; may be empty. */
+  /** Pricing servers: prices are asked of one that answers, usage is told to each; may be empty. */
   pricing: readonly string[];
   /** What decides. */
   policy: Policy;
@@ -15,6 +15,8 @@ export interface ProxySettings {
   names: readonly string[];
   /** How often the list of servers is asked for. */
   listIntervalMs: number;
+  /** How long a server or a pricing server that did not answer a question is asked only after the others. */
+  avoidMs: number;
   /** How often each round trip is measured. */
   probeIntervalMs: number;
   /** How long a probe may take. */
@@ -59,6 +61,7 @@ export const PROXY_DEFAULTS: ProxySettings = {
   weight: 0.5,
   names: [],
   listIntervalMs: 3000,
+  avoidMs: 30_000,
   probeIntervalMs: 5000,
   probeTimeoutMs: 5000,
   sampleIntervalMs: 60_000,

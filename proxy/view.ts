@@ -25,6 +25,8 @@ export interface ServerView extends Scored {
   serverNanoPerGb: number;
   /** "high", "medium", "low", or "none" where no price is known. */
   priceConfidence: string;
+  /** Why it is chosen only where no other is left; empty where it is one like the others. */
+  lastResort: string;
 }
 
 /** All that is known at one moment. */
@@ -52,11 +54,15 @@ export function criteriaOf({ policy, weight, prices }: View): Criteria {
 }
 
 /**
- * The best servers for so many bytes, best first. Where every one is excluded, all of them: a server that was
- * down may be back, and an attempt costs less than an error.
+ * The best servers for so many bytes, best first; those that are a last resort come after all others. Where every one
+ * is excluded, all of them: a server that was down may be back, and an attempt costs less than an error.
  */
 export function decide(view: View, bytes: number, nowMs: number, limit?: number): readonly ServerView[] {
-  const best = rank(view.servers, bytes, criteriaOf(view), nowMs, limit);
+  const best = view.servers.some(isLastResort)
+    ? [false, true].flatMap((last) =>
+      rank(view.servers.filter((server) => isLastResort(server) === last), bytes, criteriaOf(view), nowMs, limit)
+    ).slice(0, limit)
+    : rank(view.servers, bytes, criteriaOf(view), nowMs, limit);
   if (best.length > 0 || view.servers.length === 0) return best;
   return rank(view.servers.map((server) => ({ ...server, excluded: "" })), bytes, criteriaOf(view), nowMs, limit);
 }
@@ -64,4 +70,8 @@ export function decide(view: View, bytes: number, nowMs: number, limit?: number)
 /** True where a decision rests on a measurement: some server that is up has been measured. */
 export function isReady({ servers }: View): boolean {
   return servers.some(({ excluded, newestMs }) => excluded === "" && newestMs !== null);
+}
+
+function isLastResort({ lastResort }: ServerView): boolean {
+  return lastResort !== "";
 }

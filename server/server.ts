@@ -6,7 +6,7 @@ import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
 import { problemResponse } from "../runtime/problem.ts";
 import { VERSION } from "../runtime/version.ts";
-import { HybridClock } from "./clock.ts";
+import { HybridClock } from "../proto/clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
 import { answer } from "./exchange.ts";
 import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";

@@ -2,9 +2,16 @@
  * The one entry for local writes: whatever an upload, a `PUT` or a `DELETE` makes visible passes here.
  * (What other servers wrote comes in by `cluster/` and keeps the stamp that they gave it.)
  */
-import { CdnError, formatVersion, type Manifest, type Metadata, tombstone, type Version } from "../proto/mod.ts";
+import {
+  CdnError,
+  formatVersion,
+  type HybridClock,
+  type Manifest,
+  type Metadata,
+  tombstone,
+  type Version,
+} from "../proto/mod.ts";
 import type { Cluster } from "./cluster/cluster.ts";
-import type { HybridClock } from "./clock.ts";
 import { KeyedLock } from "./keyed_lock.ts";
 import { isLive } from "./parts.ts";
 import type { StagedBody, Store } from "./store/store.ts";

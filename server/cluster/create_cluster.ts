@@ -12,7 +12,7 @@ import {
 import { signManifest } from "../../proto/manifest_signature.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
-import { type HybridClock, MAX_AHEAD_MS } from "../clock.ts";
+import { type HybridClock, MAX_AHEAD_MS } from "../../proto/clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
 import { Abandon, standingOf } from "./abandon.ts";

@@ -2,7 +2,7 @@
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { compareVersions, type Version, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { type HybridClock, MAX_AHEAD_MS } from "../clock.ts";
+import { type HybridClock, MAX_AHEAD_MS } from "../../proto/clock.ts";
 import { Pins } from "./pins.ts";
 import type { Keys, Ledger } from "./ports.ts";
 import { recordBytes } from "../../proto/record_signature.ts";

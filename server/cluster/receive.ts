@@ -11,7 +11,7 @@ import {
 } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
-import type { HybridClock } from "../clock.ts";
+import type { HybridClock } from "../../proto/clock.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Filler } from "./fill.ts";
 import type { Holders } from "./holders.ts";

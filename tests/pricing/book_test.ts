@@ -1,11 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { CdnError, wire } from "../../proto/mod.ts";
-import { Book, MOST_SHEETS } from "../../pricing/book.ts";
+import { MOST_SHEETS } from "../../pricing/book.ts";
 import { openDatabase, transaction } from "../../pricing/database.ts";
-import { UsageBook } from "../../pricing/usage.ts";
 import { create } from "@bufbuild/protobuf";
-import { NOON, sampleSheet, temporaryFolder } from "./kit.ts";
+import { NOON, openBook, openUsage, sampleSheet, temporaryFolder } from "./kit.ts";
 
 const seed = [sampleSheet({ region: "seeded" }), sampleSheet({ region: "other" })];
 const write = { by: "local@127.0.0.1", nowMs: NOON };
@@ -14,7 +13,7 @@ Deno.test("what was written and deleted outlives the process; a deleted seed she
   using folder = temporaryFolder();
   const path = `${folder.path}/deep/pricing.sqlite`;
   let database = openDatabase(path);
-  let book = new Book(database, seed);
+  let book = openBook(database, seed);
   book.put(sampleSheet({ region: "new" }), write);
   book.put(sampleSheet({ region: "other", note: "mine" }), write);
   assert(book.delete("cloud", "seeded", write));
@@ -22,7 +21,7 @@ Deno.test("what was written and deleted outlives the process; a deleted seed she
   database.close();
 
   database = openDatabase(path);
-  book = new Book(database, seed);
+  book = openBook(database, seed);
   assertEquals(book.list(), before);
   assertEquals(book.list().map(({ region, note, updatedBy }) => [region, note, updatedBy]), [
     ["new", "", "local@127.0.0.1"],
@@ -38,7 +37,7 @@ Deno.test("a seed sheet that nobody wrote follows the program's seed", () => {
   const path = `${folder.path}/pricing.sqlite`;
   openDatabase(path).close();
   const database = openDatabase(path);
-  const book = new Book(database, [sampleSheet({ region: "seeded", note: "renewed" })]);
+  const book = openBook(database, [sampleSheet({ region: "seeded", note: "renewed" })]);
   assertEquals(book.get("cloud", "seeded")!.note, "renewed");
   assertEquals([book.get("cloud", "seeded")!.updatedMs, book.get("cloud", "seeded")!.updatedBy], [0n, "seed"]);
   database.close();
@@ -46,7 +45,7 @@ Deno.test("a seed sheet that nobody wrote follows the program's seed", () => {
 
 Deno.test("the history has every write with who and when, the newest first, and the seed last", () => {
   const database = openDatabase(":memory:");
-  const book = new Book(database, seed);
+  const book = openBook(database, seed);
   book.put(sampleSheet({ region: "seeded", note: "one" }), { by: "a", nowMs: NOON });
   book.delete("cloud", "seeded", { by: "b", nowMs: NOON + 5 });
   book.put(sampleSheet({ region: "seeded", note: "two" }), { by: "c", nowMs: NOON + 9 });
@@ -63,13 +62,13 @@ Deno.test("a write counts even where the clock went back, and after a restart", 
   using folder = temporaryFolder();
   const path = `${folder.path}/pricing.sqlite`;
   let database = openDatabase(path);
-  let book = new Book(database, []);
+  let book = openBook(database, []);
   book.put(sampleSheet({ note: "first" }), write);
   book.put(sampleSheet({ note: "second" }), { by: "z", nowMs: NOON - 60_000 });
   assertEquals(book.get("cloud", "here-1")!.note, "second");
   database.close();
   database = openDatabase(path);
-  book = new Book(database, []);
+  book = openBook(database, []);
   assertEquals(book.get("cloud", "here-1")!.note, "second");
   assertEquals(book.get("cloud", "here-1")!.updatedMs, BigInt(NOON + 1));
   database.close();
@@ -97,8 +96,8 @@ Deno.test("a second server on the same folder is turned away, and so is a file t
 Deno.test("where there is no room a write is refused with 507, and everything else stays and goes on", () => {
   using folder = temporaryFolder();
   const database = openDatabase(`${folder.path}/pricing.sqlite`);
-  const book = new Book(database, seed);
-  const usage = new UsageBook(database);
+  const book = openBook(database, seed);
+  const usage = openUsage(database);
   book.put(sampleSheet({ note: "kept" }), write);
   const { page_count: pages } = database.prepare("PRAGMA page_count").get() as { page_count: number };
   database.exec(`PRAGMA max_page_count = ${pages}`);
@@ -129,22 +128,22 @@ Deno.test("where there is no room a write is refused with 507, and everything el
 
 Deno.test("a transaction that fails half way leaves nothing behind, and the next one works", () => {
   const database = openDatabase(":memory:");
-  const insert = () => database.exec("INSERT INTO counters VALUES ('2026-11', 'a', 'b', 'c', 'd', 5)");
+  const insert = () => database.exec("INSERT INTO counters VALUES ('2026-11', 'a', 'b', 'c', 'd', 5, 1)");
   assertThrows(() =>
     transaction(database, () => {
       insert();
       throw new TypeError("half way");
     }), TypeError);
-  assertEquals(new UsageBook(database).list("2026-11"), []);
+  assertEquals(openUsage(database).list("2026-11"), []);
   transaction(database, insert);
-  assertEquals(new UsageBook(database).list("2026-11").length, 1);
+  assertEquals(openUsage(database).list("2026-11").length, 1);
   database.close();
 });
 
 Deno.test("there is an end to how many sheets are kept", () => {
   const database = openDatabase(":memory:");
   const many = Array.from({ length: MOST_SHEETS }, (_, at) => sampleSheet({ region: `r${at}` }));
-  const book = new Book(database, many);
+  const book = openBook(database, many);
   const error = assertThrows(() => book.put(sampleSheet(), write), CdnError);
   assertEquals(error.status, 507);
   book.put(sampleSheet({ region: "r7", note: "changed" }), write);

@@ -78,15 +78,22 @@ Deno.test("it stops on SIGINT, and with its parent where it is supervised", asyn
 Deno.test("a wrong command line is one line and exit status 2; a folder in use is 1", async () => {
   using folder = temporaryFolder();
   const data = ["--data", folder.path];
-  const table: [args: string[], words: string][] = [
+  const token = { METACDN_TOKEN: "0123456789abcdef-token" };
+  const table: [args: string[], words: string, env?: Record<string, string>][] = [
+    [["--peers", "http://127.0.0.1:1", ...data], "--peers with a token needs the cluster key", token],
+    [["--peers", "127.0.0.1:1"], "--peers must be like http://host:port"],
+    [["--peers", "http://a:1,http://b:1/x"], "--peers must be like http://host:port"],
+    [["--id", "a b"], "--id must be 1 to 64 letters"],
+    [["--encoding", "xml"], "--encoding must be json or protobuf"],
+    [["--peer-interval", "0"], "--peer-interval must be a whole number from 10"],
     [["--expected-bytes-per-hour", "0"], "--expected-bytes-per-hour must be a size"],
     [["--expected-bytes-per-hour", "lots"], "--expected-bytes-per-hour must be a size"],
     [["--lisen", "x"], "did you mean --listen"],
     [["--listen", "0.0.0.0:0", ...data], "without a token"],
     [["word"], "takes only flags"],
   ];
-  for (const [args, words] of table) {
-    const { code, stdout, stderr } = await ran(args);
+  for (const [args, words, env] of table) {
+    const { code, stdout, stderr } = await ran(args, env);
     assertEquals([code, stdout], [2, ""], args.join(" "));
     assertStringIncludes(stderr, words);
   }
@@ -97,8 +104,8 @@ Deno.test("a wrong command line is one line and exit status 2; a folder in use i
   await server.end("SIGTERM");
 });
 
-async function ran(args: string[]) {
-  const child = command(args).spawn();
+async function ran(args: string[], env: Record<string, string> = {}) {
+  const child = command(args, env).spawn();
   await child.stdin.close();
   const { code, stdout, stderr } = await child.output();
   const lines = new TextDecoder().decode(stderr).split("\n").filter((line) => line && !line.includes("Warning"));

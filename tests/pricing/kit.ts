@@ -1,7 +1,11 @@
 /** What the tests of the pricing server share: a sheet to vary, and a server without a socket. */
 import { create, type DescMessage, type Message, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import { type Codec, jsonCodec, wire } from "../../proto/mod.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { type Codec, HybridClock, jsonCodec, wire } from "../../proto/mod.ts";
+import { Book } from "../../pricing/book.ts";
 import { createPricing, type PricingOptions } from "../../pricing/mod.ts";
+import { Sequence } from "../../pricing/sequence.ts";
+import { UsageBook } from "../../pricing/usage.ts";
 import { silentLogger } from "../../runtime/log.ts";
 import { problemResponse } from "../../runtime/problem.ts";
 
@@ -78,4 +82,14 @@ export function startPricing(options: PricingOptions = {}): TestPricing {
 export function temporaryFolder(): Disposable & { path: string } {
   const path = Deno.makeTempDirSync({ prefix: "metacdn-pricing-" });
   return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
+}
+
+/** A book over a database, with a clock and a log of its own. */
+export function openBook(database: DatabaseSync, seed: readonly wire.Sheet[] = [], id = "here"): Book {
+  return new Book(database, { seed, clock: new HybridClock(id), sequence: new Sequence(database) });
+}
+
+/** The counters of a database, with a log of their own. */
+export function openUsage(database: DatabaseSync): UsageBook {
+  return new UsageBook(database, new Sequence(database));
 }

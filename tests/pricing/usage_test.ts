@@ -3,8 +3,8 @@ import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { CdnError, wire } from "../../proto/mod.ts";
 import { openDatabase } from "../../pricing/database.ts";
-import { monthOf, UsageBook } from "../../pricing/usage.ts";
-import { GB, NOON, sampleSheet, startPricing, temporaryFolder } from "./kit.ts";
+import { monthOf } from "../../pricing/usage.ts";
+import { GB, NOON, openUsage, sampleSheet, startPricing, temporaryFolder } from "./kit.ts";
 
 const here = { provider: "cloud", region: "here-1", server: "a" };
 
@@ -18,7 +18,7 @@ function report(reporter: string, month: string, ...counts: [Partial<typeof here
 
 Deno.test("a report that comes twice, or late, counts once", () => {
   const database = openDatabase(":memory:");
-  const usage = new UsageBook(database);
+  const usage = openUsage(database);
   const used = () => usage.used("2026-11", wire.Pool.SERVER, create(wire.PlaceSchema, here));
   usage.report(report("p1", "2026-11", [{}, 100n]), NOON);
   usage.report(report("p1", "2026-11", [{}, 100n]), NOON);
@@ -33,7 +33,7 @@ Deno.test("a report that comes twice, or late, counts once", () => {
 
 Deno.test("each pool adds up what belongs to it", () => {
   const database = openDatabase(":memory:");
-  const usage = new UsageBook(database);
+  const usage = openUsage(database);
   usage.report(
     report("p1", "2026-11", [{}, 1n], [{ server: "b" }, 10n], [{ region: "there" }, 100n], [{ provider: "o" }, 1000n]),
     NOON,
@@ -59,7 +59,7 @@ Deno.test("totals do not depend on the order of reports, nor on repeats", () => 
     fc.property(reports, fc.infiniteStream(fc.nat()), (list, keys) => {
       const totals = (order: typeof list) => {
         const database = openDatabase(":memory:");
-        const usage = new UsageBook(database);
+        const usage = openUsage(database);
         for (const { reporter, server, bytes } of order) {
           usage.report(report(reporter, "2026-11", [{ server }, bytes]), NOON);
         }
@@ -77,7 +77,7 @@ Deno.test("totals do not depend on the order of reports, nor on repeats", () => 
 
 Deno.test("many counters as large as they may be still add up", () => {
   const database = openDatabase(":memory:");
-  const usage = new UsageBook(database);
+  const usage = openUsage(database);
   const most = 2n ** 53n - 1n;
   for (let at = 0; at < 1500; at++) usage.report(report(`p${at}`, "2026-11", [{}, most]), NOON);
   assertEquals(usage.used("2026-11", wire.Pool.REGION, create(wire.PlaceSchema, here)), 1500n * most);
@@ -93,7 +93,7 @@ Deno.test("a month is a month in UTC", () => {
 
 Deno.test("a month that has not begun is refused; one that a fast clock began early is not", () => {
   const database = openDatabase(":memory:");
-  const usage = new UsageBook(database);
+  const usage = openUsage(database);
   const error = assertThrows(() => usage.report(report("p", "2026-12", [{}, 1n]), NOON), CdnError, "month");
   assertEquals([error.status, error.fields[0]!.field], [400, "month"]);
   usage.report(report("p", "2026-12", [{}, 1n]), Date.UTC(2026, 10, 30, 23, 50));

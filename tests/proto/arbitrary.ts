@@ -43,6 +43,13 @@ const byField: Record<string, fc.Arbitrary<unknown>> = {
   region: name,
   server: name,
   reporter: name,
+  log: name,
+  yourLog: name,
+  by: name,
+  after: whole(10),
+  upTo: whole(10).map((more) => more + 10n),
+  head: whole(10).map((more) => more + 20n),
+  have: whole(SAFE),
   role: fc.constantFrom("origin", "edge"),
   url: fc.constantFrom("http://127.0.0.1:8080", "https://cdn.example.com", "http://[::1]:1"),
   month: fc.constantFrom("2026-11", "1999-01"),
@@ -66,6 +73,7 @@ const byType: Record<string, fc.Arbitrary<unknown>> = {
   "metacdn.v1.Liveness.state": fc.constantFrom(1, 2, 3, 4),
   "metacdn.v1.TreeAnswer.Node.count": whole(SAFE),
   "metacdn.v1.TreeQuestion.nodes": fc.array(fc.stringMatching(/^[0-9a-f]{0,12}$/), { maxLength: 3 }),
+  "metacdn.v1.PriceExchange.digest": bytes(16),
   "metacdn.v1.Explanation.size": fc.double({ noNaN: true }),
   "metacdn.v1.Sheet.unitBytes": fc.constantFrom(1_000_000_000n, 1_073_741_824n),
   "metacdn.v1.Sheet.freeBytes": whole(SAFE),
@@ -108,7 +116,7 @@ function pick(from: Record<string, unknown>, ...names: string[]): never {
 function fieldValue(schema: DescMessage, field: DescField): fc.Arbitrary<unknown> {
   const special = byType[`${schema.typeName}.${field.localName}`] ??
     (field.fieldKind === "message" ? undefined : byField[field.localName]);
-  const must = ["version", "updated", "place"].includes(field.localName);
+  const must = ["version", "updated", "place", "stamp"].includes(field.localName);
   const optional = field.presence !== 2 && !must; // 2: proto3's implicit presence
   const value = special ?? plainValue(field);
   return optional ? fc.option(value, { nil: undefined, freq: 4 }) : value;

@@ -22,6 +22,7 @@ function server(id: string, change: Partial<ServerView> = {}): ServerView {
     nanoPerGb: 100,
     priceConfidence: "high",
     excluded: "",
+    lastResort: "",
     ...change,
   };
 }

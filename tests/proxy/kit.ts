@@ -99,8 +99,8 @@ export interface FakePricing extends AsyncDisposable {
 }
 
 /** Starts one. */
-export function fakePricing(prices: Record<string, number>): FakePricing {
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+export function fakePricing(prices: Record<string, number>, { port = 0 } = {}): FakePricing {
+  const server = Deno.serve({ hostname: "127.0.0.1", port, onListen() {} }, async (request) => {
     const codec = codecForBody(request.headers.get("content-type"));
     const bytes = await request.bytes();
     if (request.url.endsWith("/-/v1/usage")) {

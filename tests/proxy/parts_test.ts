@@ -231,7 +231,7 @@ Deno.test("usage: cumulative, by month, sent again only where it grew or did not
   const november = Date.UTC(2026, 10, 30, 23, 59, 59);
   const december = Date.UTC(2026, 11, 1);
   const flat = () =>
-    meter.pending().map(({ report, sent }) => {
+    meter.pending("p").map(({ report, sent }) => {
       sent();
       return [report.month, ...report.counts.map(({ place, bytes }) => `${place!.server}:${bytes}`)].join(" ");
     });
@@ -240,8 +240,7 @@ Deno.test("usage: cumulative, by month, sent again only where it grew or did not
   meter.add(place("b"), 5, november);
   meter.add(place("a"), 10, november);
   meter.add(place("a"), 0, november);
-  const [lost] = meter.pending();
-  meter.again(lost!.report);
+  assertEquals(meter.pending("p").length, 1, "it did not arrive");
   assertEquals(flat(), ["2026-11 a:20 b:5"]);
   assertEquals(flat(), []);
   meter.add(place("a"), 1, november);
@@ -249,6 +248,18 @@ Deno.test("usage: cumulative, by month, sent again only where it grew or did not
   assertEquals(flat(), ["2026-11 a:21 b:5", "2026-12 a:3"]);
   meter.add(place("a"), 4, december);
   assertEquals(flat(), ["2026-12 a:7"]);
+  assertEquals(meter.pending("q").map(({ report }) => report.month), ["2026-11", "2026-12"], "another lacks all of it");
+
+  const [under] = meter.pending("q").slice(1);
+  meter.add(place("a"), 1, december);
+  under!.sent();
+  assertEquals(
+    meter.pending("q").at(-1)!.report.counts[0]!.bytes,
+    8n,
+    "what was counted meanwhile is still to be told",
+  );
+  meter.add(place("a"), Number.MAX_SAFE_INTEGER, december);
+  assertEquals(meter.pending("q").at(-1)!.report.counts[0]!.bytes, 2n ** 53n - 1n, "no count beyond what is taken");
 });
 
 Deno.test("the list: removed ones are left out, each id once, by id", () => {

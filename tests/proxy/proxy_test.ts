@@ -153,14 +153,19 @@ Deno.test("it starts without servers and pricing, says so, and works once they a
 });
 
 Deno.test("it keeps the last list when nobody tells it any more", async () => {
-  const a = fakeServer("a");
-  await using b = fakeServer("b");
-  await using proxy = await testProxy([a, b]);
+  const [a, b] = [fakeServer("a"), fakeServer("b")];
+  b.others = [a];
+  await using proxy = await testProxy([a, b], { settings: { avoidMs: 60 } });
   await measured(proxy, 2);
+  const port = Number(new URL(b.url).port);
   await a[Symbol.asyncDispose]();
+  await b[Symbol.asyncDispose]();
   await until("the list is away", () => proxy.view().trouble !== "");
   assertEquals(proxy.view().servers.map(({ id }) => id), ["a", "b"]);
-  assertEquals((await get(`${proxy.url}/x`)).server, "b");
+  await using again = fakeServer("b", { port });
+  again.others = [a];
+  assertEquals((await get(`${proxy.url}/x`)).server, "b", "an attempt finds out before a probe does");
+  await until("the list is told again, by a server that was not given", () => proxy.view().trouble === "");
 });
 
 Deno.test("it follows the list: new servers come, removed ones go", async () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CdnError, compareVersions, type Manifest, type Metadata } from "../../proto/mod.ts";
-import { HybridClock } from "../../server/clock.ts";
+import { HybridClock } from "../../proto/clock.ts";
 import { KeyedLock } from "../../server/keyed_lock.ts";
 import { memoryStore, type Store } from "../../server/store/mod.ts";
 import { createWriter } from "../../server/write.ts";

@@ -1,6 +1,6 @@
 /** What must hold, whatever happens: a witness who sees every disk and every answer. */
 import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
-import { MAX_AHEAD_MS } from "../../server/clock.ts";
+import { MAX_AHEAD_MS } from "../../proto/clock.ts";
 import { digestOf } from "./disk_store.ts";
 import { EPOCH_MS } from "./life.ts";
 import type { Machine } from "./machine_host.ts";

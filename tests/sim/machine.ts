@@ -2,7 +2,7 @@
 import { CdnError, type Manifest } from "../../proto/mod.ts";
 import type { ClusterSettings } from "../../server/cluster/mod.ts";
 import { createCluster } from "../../server/cluster/create_cluster.ts";
-import { HybridClock } from "../../server/clock.ts";
+import { HybridClock } from "../../proto/clock.ts";
 import { createWriter } from "../../server/write.ts";
 import { join } from "./disk_store.ts";
 import type { Boot, Host, Process, Read } from "./process.ts";

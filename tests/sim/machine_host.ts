@@ -1,5 +1,5 @@
 /** A simulated machine: a disk, a clock and a plug. Its process comes and goes. */
-import { HybridClock } from "../../server/clock.ts";
+import { HybridClock } from "../../proto/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { diskLedger } from "./ledger.ts";
 import { DiskPartials } from "./partials.ts";

@@ -1,5 +1,5 @@
 /** What a simulated machine runs, seen from the story: the real cluster (`machine.ts`), or one made wrong on purpose. */
-import type { HybridClock } from "../../server/clock.ts";
+import type { HybridClock } from "../../proto/clock.ts";
 import type { Answer, CallName, Question } from "../../server/cluster/calls.ts";
 import type { Keys, Ledger, Network, Partials } from "../../server/cluster/ports.ts";
 import type { Schedule } from "../../server/cluster/wake.ts";

@@ -12,7 +12,7 @@ import {
   type Version,
   wire,
 } from "../../proto/mod.ts";
-import { MAX_AHEAD_MS } from "../../server/clock.ts";
+import { MAX_AHEAD_MS } from "../../proto/clock.ts";
 import type { Answer, CallName, Question } from "../../server/cluster/calls.ts";
 import { Wake } from "../../server/cluster/wake.ts";
 import { join } from "./disk_store.ts";

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { CdnError, wire } from "../../../proto/mod.ts";
 import { type LogFields, silentLogger } from "../../../runtime/log.ts";
-import { HybridClock } from "../../../server/clock.ts";
+import { HybridClock } from "../../../proto/clock.ts";
 import { type Answer, type CallName, type Question } from "../../../server/cluster/calls.ts";
 import { Gossip, type GossipOptions } from "../../../server/cluster/gossip.ts";
 import { kindOf } from "../../../server/cluster/records.ts";

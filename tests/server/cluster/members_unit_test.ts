@@ -5,7 +5,7 @@ import { generateKeyPairSync, type KeyObject, sign, verify } from "node:crypto";
 import { createPublicKey } from "node:crypto";
 import { wire } from "../../../proto/mod.ts";
 import { silentLogger } from "../../../runtime/log.ts";
-import { HybridClock } from "../../../server/clock.ts";
+import { HybridClock } from "../../../proto/clock.ts";
 import { Health } from "../../../server/cluster/health.ts";
 import { Members } from "../../../server/cluster/members.ts";
 import type { Keys, Ledger } from "../../../server/cluster/ports.ts";

@@ -16,7 +16,7 @@ import { listen, type Listening } from "../../../runtime/listen.ts";
 import { type LogFields, silentLogger } from "../../../runtime/log.ts";
 import { messageResponse, readMessage } from "../../../runtime/message.ts";
 import { PeerClient } from "../../../runtime/peer_client.ts";
-import { HybridClock } from "../../../server/clock.ts";
+import { HybridClock } from "../../../proto/clock.ts";
 import { type CallName, calls } from "../../../server/cluster/calls.ts";
 import {
   byTimer,

@@ -8,13 +8,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Version } from "./object_pb.ts";
+import { file_metacdn_v1_object } from "./object_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file metacdn/v1/pricing.proto.
  */
 export const file_metacdn_v1_pricing: GenFile = /*@__PURE__*/
-  fileDesc("ChhtZXRhY2RuL3YxL3ByaWNpbmcucHJvdG8SCm1ldGFjZG4udjEiRwoEVGllchIYCgt1cF90b19ieXRlcxgBIAEoBEgAiAEBEhUKDW5hbm9fcGVyX3VuaXQYAiABKANCDgoMX3VwX3RvX2J5dGVzIoMDCgVTaGVldBIQCghwcm92aWRlchgBIAEoCRIOCgZyZWdpb24YAiABKAkSEgoKdW5pdF9ieXRlcxgDIAEoBBIfCgV0aWVycxgEIAMoCzIQLm1ldGFjZG4udjEuVGllchISCgpmcmVlX2J5dGVzGAUgASgEEh4KBHBvb2wYBiABKA4yEC5tZXRhY2RuLnYxLlBvb2wSEAoIY3VycmVuY3kYByABKAkSHQoVbmFub191c2RfcGVyX2N1cnJlbmN5GAggASgDEhwKFHNlcnZlcl9uYW5vX3Blcl9ob3VyGAkgASgDEh8KF2V4cGVjdGVkX2J5dGVzX3Blcl9ob3VyGAogASgEEg4KBnNvdXJjZRgLIAEoCRINCgVhc19vZhgMIAEoCRIqCgpjb25maWRlbmNlGA0gASgOMhYubWV0YWNkbi52MS5Db25maWRlbmNlEgwKBG5vdGUYDiABKAkSEgoKdXBkYXRlZF9tcxgPIAEoAxISCgp1cGRhdGVkX2J5GBAgASgJIi4KCVNoZWV0TGlzdBIhCgZzaGVldHMYASADKAsyES5tZXRhY2RuLnYxLlNoZWV0IlkKC1NoZWV0Q2hhbmdlEiUKBXNoZWV0GAEgASgLMhEubWV0YWNkbi52MS5TaGVldEgAiAEBEg0KBWF0X21zGAIgASgDEgoKAmJ5GAMgASgJQggKBl9zaGVldCI4CgxTaGVldEhpc3RvcnkSKAoHY2hhbmdlcxgBIAMoCzIXLm1ldGFjZG4udjEuU2hlZXRDaGFuZ2UiOQoFUGxhY2USEAoIcHJvdmlkZXIYASABKAkSDgoGcmVnaW9uGAIgASgJEg4KBnNlcnZlchgDIAEoCSJACgxRdW90ZVJlcXVlc3QSDQoFYnl0ZXMYASABKAQSIQoGcGxhY2VzGAIgAygLMhEubWV0YWNkbi52MS5QbGFjZSLFAgoFUXVvdGUSIAoFcGxhY2UYASABKAsyES5tZXRhY2RuLnYxLlBsYWNlEhIKCnByaWNlX25hbm8YAiABKAMSEwoLZWdyZXNzX25hbm8YAyABKAMSEwoLc2VydmVyX25hbm8YBCABKAMSGgoSZWdyZXNzX25hbm9fcGVyX2diGAUgASgDEhoKEnNlcnZlcl9uYW5vX3Blcl9nYhgGIAEoAxIfChJieXRlc191bnRpbF9jaGFuZ2UYByABKARIAIgBARISCgp1c2VkX2J5dGVzGAggASgEEioKCmNvbmZpZGVuY2UYCSABKA4yFi5tZXRhY2RuLnYxLkNvbmZpZGVuY2USDgoGc291cmNlGAogASgJEg0KBWFzX29mGAsgASgJEg0KBWVycm9yGAwgASgJQhUKE19ieXRlc191bnRpbF9jaGFuZ2UiTgoLUXVvdGVBbnN3ZXISIQoGcXVvdGVzGAEgAygLMhEubWV0YWNkbi52MS5RdW90ZRINCgVtb250aBgCIAEoCRINCgVhdF9tcxgDIAEoAyJWCgtVc2FnZVJlcG9ydBIQCghyZXBvcnRlchgBIAEoCRINCgVtb250aBgCIAEoCRImCgZjb3VudHMYAyADKAsyFi5tZXRhY2RuLnYxLlVzYWdlQ291bnQiPQoKVXNhZ2VDb3VudBIgCgVwbGFjZRgBIAEoCzIRLm1ldGFjZG4udjEuUGxhY2USDQoFYnl0ZXMYAiABKAQiQgoJVXNhZ2VMaXN0Eg0KBW1vbnRoGAEgASgJEiYKBmNvdW50cxgCIAMoCzIWLm1ldGFjZG4udjEuVXNhZ2VDb3VudCpHCgpDb25maWRlbmNlEhoKFkNPTkZJREVOQ0VfVU5TUEVDSUZJRUQQABIHCgNMT1cQARIKCgZNRURJVU0QAhIICgRISUdIEAMqQgoEUG9vbBIUChBQT09MX1VOU1BFQ0lGSUVEEAASCgoGUkVHSU9OEAESDAoIUFJPVklERVIQAhIKCgZTRVJWRVIQA2IGcHJvdG8z");
+  fileDesc("ChhtZXRhY2RuL3YxL3ByaWNpbmcucHJvdG8SCm1ldGFjZG4udjEiRwoEVGllchIYCgt1cF90b19ieXRlcxgBIAEoBEgAiAEBEhUKDW5hbm9fcGVyX3VuaXQYAiABKANCDgoMX3VwX3RvX2J5dGVzIoMDCgVTaGVldBIQCghwcm92aWRlchgBIAEoCRIOCgZyZWdpb24YAiABKAkSEgoKdW5pdF9ieXRlcxgDIAEoBBIfCgV0aWVycxgEIAMoCzIQLm1ldGFjZG4udjEuVGllchISCgpmcmVlX2J5dGVzGAUgASgEEh4KBHBvb2wYBiABKA4yEC5tZXRhY2RuLnYxLlBvb2wSEAoIY3VycmVuY3kYByABKAkSHQoVbmFub191c2RfcGVyX2N1cnJlbmN5GAggASgDEhwKFHNlcnZlcl9uYW5vX3Blcl9ob3VyGAkgASgDEh8KF2V4cGVjdGVkX2J5dGVzX3Blcl9ob3VyGAogASgEEg4KBnNvdXJjZRgLIAEoCRINCgVhc19vZhgMIAEoCRIqCgpjb25maWRlbmNlGA0gASgOMhYubWV0YWNkbi52MS5Db25maWRlbmNlEgwKBG5vdGUYDiABKAkSEgoKdXBkYXRlZF9tcxgPIAEoAxISCgp1cGRhdGVkX2J5GBAgASgJIi4KCVNoZWV0TGlzdBIhCgZzaGVldHMYASADKAsyES5tZXRhY2RuLnYxLlNoZWV0ImkKC1NoZWV0Q2hhbmdlEiUKBXNoZWV0GAEgASgLMhEubWV0YWNkbi52MS5TaGVldEgAiAEBEg0KBWF0X21zGAIgASgDEgoKAmJ5GAMgASgJEg4KBnNlcnZlchgEIAEoCUIICgZfc2hlZXQiOAoMU2hlZXRIaXN0b3J5EigKB2NoYW5nZXMYASADKAsyFy5tZXRhY2RuLnYxLlNoZWV0Q2hhbmdlIjkKBVBsYWNlEhAKCHByb3ZpZGVyGAEgASgJEg4KBnJlZ2lvbhgCIAEoCRIOCgZzZXJ2ZXIYAyABKAkiQAoMUXVvdGVSZXF1ZXN0Eg0KBWJ5dGVzGAEgASgEEiEKBnBsYWNlcxgCIAMoCzIRLm1ldGFjZG4udjEuUGxhY2UixQIKBVF1b3RlEiAKBXBsYWNlGAEgASgLMhEubWV0YWNkbi52MS5QbGFjZRISCgpwcmljZV9uYW5vGAIgASgDEhMKC2VncmVzc19uYW5vGAMgASgDEhMKC3NlcnZlcl9uYW5vGAQgASgDEhoKEmVncmVzc19uYW5vX3Blcl9nYhgFIAEoAxIaChJzZXJ2ZXJfbmFub19wZXJfZ2IYBiABKAMSHwoSYnl0ZXNfdW50aWxfY2hhbmdlGAcgASgESACIAQESEgoKdXNlZF9ieXRlcxgIIAEoBBIqCgpjb25maWRlbmNlGAkgASgOMhYubWV0YWNkbi52MS5Db25maWRlbmNlEg4KBnNvdXJjZRgKIAEoCRINCgVhc19vZhgLIAEoCRINCgVlcnJvchgMIAEoCUIVChNfYnl0ZXNfdW50aWxfY2hhbmdlIk4KC1F1b3RlQW5zd2VyEiEKBnF1b3RlcxgBIAMoCzIRLm1ldGFjZG4udjEuUXVvdGUSDQoFbW9udGgYAiABKAkSDQoFYXRfbXMYAyABKAMiVgoLVXNhZ2VSZXBvcnQSEAoIcmVwb3J0ZXIYASABKAkSDQoFbW9udGgYAiABKAkSJgoGY291bnRzGAMgAygLMhYubWV0YWNkbi52MS5Vc2FnZUNvdW50Ij0KClVzYWdlQ291bnQSIAoFcGxhY2UYASABKAsyES5tZXRhY2RuLnYxLlBsYWNlEg0KBWJ5dGVzGAIgASgEIkIKCVVzYWdlTGlzdBINCgVtb250aBgBIAEoCRImCgZjb3VudHMYAiADKAsyFi5tZXRhY2RuLnYxLlVzYWdlQ291bnQi1QEKDVByaWNlRXhjaGFuZ2USDAoEZnJvbRgBIAEoCRILCgNsb2cYAiABKAkSDQoFYWZ0ZXIYAyABKAQSDQoFdXBfdG8YBCABKAQSDAoEaGVhZBgFIAEoBBImCgZzaGVldHMYBiADKAsyFi5tZXRhY2RuLnYxLlNoZWV0RW50cnkSJQoFdXNhZ2UYByADKAsyFi5tZXRhY2RuLnYxLlVzYWdlRW50cnkSEAoIeW91cl9sb2cYCCABKAkSDAoEaGF2ZRgJIAEoBBIOCgZkaWdlc3QYCiABKAwijwEKClNoZWV0RW50cnkSEAoIcHJvdmlkZXIYASABKAkSDgoGcmVnaW9uGAIgASgJEiUKBXNoZWV0GAMgASgLMhEubWV0YWNkbi52MS5TaGVldEgAiAEBEiIKBXN0YW1wGAQgASgLMhMubWV0YWNkbi52MS5WZXJzaW9uEgoKAmJ5GAUgASgJQggKBl9zaGVldCJeCgpVc2FnZUVudHJ5EhAKCHJlcG9ydGVyGAEgASgJEg0KBW1vbnRoGAIgASgJEiAKBXBsYWNlGAMgASgLMhEubWV0YWNkbi52MS5QbGFjZRINCgVieXRlcxgEIAEoBCJBCg1QcmljZVBlZXJMaXN0EgoKAmlkGAEgASgJEiQKBXBlZXJzGAIgAygLMhUubWV0YWNkbi52MS5QcmljZVBlZXIiWQoJUHJpY2VQZWVyEgsKA3VybBgBIAEoCRIKCgJpZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIVCg1sYXN0X2hlYXJkX21zGAQgASgDEg0KBWVycm9yGAUgASgJKkcKCkNvbmZpZGVuY2USGgoWQ09ORklERU5DRV9VTlNQRUNJRklFRBAAEgcKA0xPVxABEgoKBk1FRElVTRACEggKBEhJR0gQAypCCgRQb29sEhQKEFBPT0xfVU5TUEVDSUZJRUQQABIKCgZSRUdJT04QARIMCghQUk9WSURFUhACEgoKBlNFUlZFUhADYgZwcm90bzM", [file_metacdn_v1_object]);
 
 /**
  * @generated from message metacdn.v1.Tier
@@ -197,6 +199,13 @@ export type SheetChange = Message<"metacdn.v1.SheetChange"> & {
    * @generated from field: string by = 3;
    */
   by: string;
+
+  /**
+   * The pricing server at which it was written; "seed" for what the program comes with.
+   *
+   * @generated from field: string server = 4;
+   */
+  server: string;
 };
 
 /**
@@ -474,6 +483,235 @@ export type UsageList = Message<"metacdn.v1.UsageList"> & {
  */
 export const UsageListSchema: GenMessage<UsageList> = /*@__PURE__*/
   messageDesc(file_metacdn_v1_pricing, 11);
+
+/**
+ * POST /-/v1/peer/prices, and its answer: what changed at the sender since the receiver last heard of it. Both ways
+ * the same message. All that changed at a pricing server has a place in its log; places only grow, and what changed
+ * once more has moved to the end.
+ *
+ * @generated from message metacdn.v1.PriceExchange
+ */
+export type PriceExchange = Message<"metacdn.v1.PriceExchange"> & {
+  /**
+   * The sender's id.
+   *
+   * @generated from field: string from = 1;
+   */
+  from: string;
+
+  /**
+   * Names the sender's log: another one where its database is another one.
+   *
+   * @generated from field: string log = 2;
+   */
+  log: string;
+
+  /**
+   * What follows is all that counts in the sender's log from after this place ...
+   *
+   * @generated from field: uint64 after = 3;
+   */
+  after: bigint;
+
+  /**
+   * ... up to this one.
+   *
+   * @generated from field: uint64 up_to = 4;
+   */
+  upTo: bigint;
+
+  /**
+   * The end of the sender's log; beyond up_to there is more.
+   *
+   * @generated from field: uint64 head = 5;
+   */
+  head: bigint;
+
+  /**
+   * @generated from field: repeated metacdn.v1.SheetEntry sheets = 6;
+   */
+  sheets: SheetEntry[];
+
+  /**
+   * @generated from field: repeated metacdn.v1.UsageEntry usage = 7;
+   */
+  usage: UsageEntry[];
+
+  /**
+   * The receiver's log, as far as the sender knows it, and up to where the sender has taken it in.
+   *
+   * @generated from field: string your_log = 8;
+   */
+  yourLog: string;
+
+  /**
+   * @generated from field: uint64 have = 9;
+   */
+  have: bigint;
+
+  /**
+   * 16 bytes, the same for two that hold the same sheets and usage.
+   *
+   * @generated from field: bytes digest = 10;
+   */
+  digest: Uint8Array;
+};
+
+/**
+ * Describes the message metacdn.v1.PriceExchange.
+ * Use `create(PriceExchangeSchema)` to create a new message.
+ */
+export const PriceExchangeSchema: GenMessage<PriceExchange> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_pricing, 12);
+
+/**
+ * The last write of one sheet. Of two, the one with the newer stamp counts.
+ *
+ * @generated from message metacdn.v1.SheetEntry
+ */
+export type SheetEntry = Message<"metacdn.v1.SheetEntry"> & {
+  /**
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * @generated from field: string region = 2;
+   */
+  region: string;
+
+  /**
+   * Absent where the sheet was deleted.
+   *
+   * @generated from field: optional metacdn.v1.Sheet sheet = 3;
+   */
+  sheet?: Sheet | undefined;
+
+  /**
+   * @generated from field: metacdn.v1.Version stamp = 4;
+   */
+  stamp?: Version | undefined;
+
+  /**
+   * As in SheetChange.
+   *
+   * @generated from field: string by = 5;
+   */
+  by: string;
+};
+
+/**
+ * Describes the message metacdn.v1.SheetEntry.
+ * Use `create(SheetEntrySchema)` to create a new message.
+ */
+export const SheetEntrySchema: GenMessage<SheetEntry> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_pricing, 13);
+
+/**
+ * One reporter's counter of one place in one month. Of two, the larger one counts.
+ *
+ * @generated from message metacdn.v1.UsageEntry
+ */
+export type UsageEntry = Message<"metacdn.v1.UsageEntry"> & {
+  /**
+   * @generated from field: string reporter = 1;
+   */
+  reporter: string;
+
+  /**
+   * @generated from field: string month = 2;
+   */
+  month: string;
+
+  /**
+   * @generated from field: metacdn.v1.Place place = 3;
+   */
+  place?: Place | undefined;
+
+  /**
+   * @generated from field: uint64 bytes = 4;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message metacdn.v1.UsageEntry.
+ * Use `create(UsageEntrySchema)` to create a new message.
+ */
+export const UsageEntrySchema: GenMessage<UsageEntry> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_pricing, 14);
+
+/**
+ * GET /-/v1/peers: the pricing servers that the answering one keeps itself equal with.
+ *
+ * @generated from message metacdn.v1.PricePeerList
+ */
+export type PricePeerList = Message<"metacdn.v1.PricePeerList"> & {
+  /**
+   * The answering server's id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: repeated metacdn.v1.PricePeer peers = 2;
+   */
+  peers: PricePeer[];
+};
+
+/**
+ * Describes the message metacdn.v1.PricePeerList.
+ * Use `create(PricePeerListSchema)` to create a new message.
+ */
+export const PricePeerListSchema: GenMessage<PricePeerList> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_pricing, 15);
+
+/**
+ * @generated from message metacdn.v1.PricePeer
+ */
+export type PricePeer = Message<"metacdn.v1.PricePeer"> & {
+  /**
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * Empty until it has answered.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * "unknown" (not asked yet), "equal", "differs" (it answers, and something is still to be exchanged), "away",
+   * or "self" (the URL is the answering server's own).
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * When it last answered; 0: never.
+   *
+   * @generated from field: int64 last_heard_ms = 4;
+   */
+  lastHeardMs: bigint;
+
+  /**
+   * Why it is away, or what of it was refused here.
+   *
+   * @generated from field: string error = 5;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message metacdn.v1.PricePeer.
+ * Use `create(PricePeerSchema)` to create a new message.
+ */
+export const PricePeerSchema: GenMessage<PricePeer> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_pricing, 16);
 
 /**
  * How far to trust a sheet.

@@ -2,7 +2,7 @@
  * A hybrid logical clock (Kulkarni et al., 2014): close to the wall clock, and never behind a stamp that
  * was seen. Pure but for what it remembers; time is an argument.
  */
-import { compareVersions, type Version } from "../proto/mod.ts";
+import { compareVersions, type Version } from "./version.ts";
 
 /** How far ahead of our own wall clock a stamp may be, in milliseconds. */
 export const MAX_AHEAD_MS = 300_000;

@@ -1,0 +1,106 @@
+/** The pricing servers: prices are asked of one that answers, usage is told to each. */
+import { type Codec, wire } from "../proto/mod.ts";
+import type { Logger } from "../runtime/log.ts";
+import { type PeerClient, words } from "../runtime/peer_client.ts";
+import { Fallbacks } from "./fallbacks.ts";
+import type { UsageMeter } from "./usage.ts";
+
+/** What {@link PricingServers} works with. */
+export interface PricingServersOptions {
+  urls: readonly string[];
+  peers: Pick<PeerClient, "ask" | "send">;
+  /** What reports are written in. */
+  codec: Codec;
+  /** How long one that did not answer is asked only after the others. */
+  avoidMs: number;
+  now: () => number;
+  log: Logger;
+}
+
+/** How long one of them may take. */
+const TIMEOUT_MS = 5000;
+
+/** Several that hold the same, any of which may be away. */
+export class PricingServers {
+  readonly #options: PricingServersOptions;
+  readonly #fallbacks: Fallbacks;
+  /** The one that answered last is asked first. */
+  #first: string | null = null;
+
+  constructor(options: PricingServersOptions) {
+    this.#options = options;
+    this.#fallbacks = new Fallbacks(options.avoidMs);
+  }
+
+  /**
+   * Asks them in turn.
+   * @throws {Error} that says why each of them did not answer.
+   */
+  async quote(question: wire.QuoteRequest, signal: AbortSignal): Promise<wire.QuoteAnswer> {
+    const { peers, now } = this.#options;
+    const failures: string[] = [];
+    for (const url of this.#order()) {
+      try {
+        const answer = await peers.ask(`${url}/-/v1/quotes`, wire.QuoteAnswerSchema, {
+          question: [wire.QuoteRequestSchema, question],
+          timeoutMs: TIMEOUT_MS,
+          signal,
+        });
+        this.#fallbacks.answered(url);
+        this.#first = url;
+        return answer;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        failures.push(words(error));
+        this.#fallbacks.failed(url, now());
+      }
+    }
+    throw new Error(failures.join("; "));
+  }
+
+  /**
+   * Tells each what it lacks, the one that prices are asked of first. One that failed lately waits its time where
+   * another one has it all: the count is safe there. It does not throw.
+   * @param onFirst called once one of them has everything
+   */
+  async report(usage: UsageMeter, signal: AbortSignal, onFirst: () => void): Promise<void> {
+    const { now, log } = this.#options;
+    let arrived = false;
+    for (const url of this.#order()) {
+      if (arrived && this.#fallbacks.isAvoided(url, now())) continue;
+      try {
+        for (const { report, sent } of usage.pending(url)) {
+          await this.#send(url, report, signal);
+          sent();
+          this.#fallbacks.answered(url);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#fallbacks.failed(url, now());
+        log.debug("cannot report usage", { why: words(error) });
+        continue;
+      }
+      if (!arrived) onFirst();
+      arrived = true;
+    }
+  }
+
+  async #send(url: string, report: wire.UsageReport, signal: AbortSignal): Promise<void> {
+    const { peers, codec } = this.#options;
+    const response = await peers.send({
+      method: "POST",
+      url: `${url}/-/v1/usage`,
+      headers: { "content-type": codec.mediaType, "accept": codec.mediaType },
+      body: codec.encode(wire.UsageReportSchema, report),
+      timeoutMs: TIMEOUT_MS,
+      signal,
+    });
+    await response.body?.cancel();
+  }
+
+  #order(): string[] {
+    const { urls, now } = this.#options;
+    const [first, others] = [true, false].map((is) => urls.filter((url) => (url === this.#first) === is));
+    return this.#fallbacks.order([...first!, ...others!], now());
+  }
+}
