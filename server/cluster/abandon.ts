@@ -9,7 +9,7 @@
  * others never had it, it never was.
  */
 import { create } from "@bufbuild/protobuf";
-import { compareVersions, type Manifest, tombstone, type Version, wire } from "../../proto/mod.ts";
+import { compareVersions, formatVersion, type Manifest, tombstone, type Version, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { bodySize, type Store } from "../store/store.ts";
 import type { Catalog } from "./catalog.ts";
@@ -103,7 +103,7 @@ export class Abandon {
     await write(before ? { ...before, version: stamp(version) } : tombstone(path, stamp(version)));
     log.warn("gave up a version that nobody has: it was never acknowledged", {
       path,
-      writer: version.server,
+      version: formatVersion(version),
       instead: before ? "the version before" : "a tombstone",
     });
   }

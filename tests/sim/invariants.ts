@@ -1,5 +1,5 @@
 /** What must hold, whatever happens: a witness who sees every disk and every answer. */
-import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
+import { compareVersions, formatVersion, type Manifest, type Version } from "../../proto/mod.ts";
 import { MAX_AHEAD_MS } from "../../proto/clock.ts";
 import { digestOf } from "./disk_store.ts";
 import { EPOCH_MS } from "./life.ts";
@@ -77,6 +77,16 @@ export class Witness {
   /** A client asks for it. */
   asked(write: Write): void {
     this.#writes.push(write);
+  }
+
+  /** A server puts the version before, or a tombstone, in the place of one that it says nobody has. */
+  gaveUp(machine: string, path: string, version: string): void {
+    const acknowledged = this.#acknowledged.get(path);
+    if (acknowledged && formatVersion(acknowledged.version) === version) {
+      throw new Breach("durable", `${machine} gave up ${told(acknowledged)}, which was acknowledged`);
+    }
+    const written = this.#writes.filter((write) => write.path === path).map(({ sha256 }) => sha256);
+    for (const sha256 of new Set([...written, null])) this.asked({ machine, path, sha256 });
   }
 
   /** A server says that it is done. */

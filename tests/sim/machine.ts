@@ -31,7 +31,13 @@ function boot(host: Host, settings: Partial<ClusterSettings>): Process {
     random,
     now,
     schedule,
-    log,
+    log: {
+      ...log,
+      warn: (message, fields) => {
+        log.warn(message, fields);
+        if (message.startsWith("gave up a version")) host.gaveUp(String(fields?.path), String(fields?.version));
+      },
+    },
     settings: { minCopies, ...settings },
   });
   cluster.start(url, peers);

@@ -27,6 +27,7 @@ export interface MachineOptions {
   boot: Boot;
   disk: DiskFaults;
   log: (line: string) => void;
+  gaveUp: (machine: string, path: string, version: string) => void;
 }
 
 /** One machine. */
@@ -69,7 +70,7 @@ export class Machine {
   /** Plugs it in and starts the process; nothing happens where one runs, or the machine is gone. */
   start(): void {
     if (this.#life || this.isGone) return;
-    const { world, net, seed, id, place, peers, minCopies, boot, log } = this.#options;
+    const { world, net, seed, id, place, peers, minCopies, boot, log, gaveUp } = this.#options;
     const life = this.#life = new Life(world, this.clock);
     const name = `${id} run ${++this.#boots}`;
     const disk = stream(seed, `${name} disk`);
@@ -91,6 +92,7 @@ export class Machine {
       random: stream(seed, name),
       schedule: life.schedule,
       log: logTo(log),
+      gaveUp: (path, version) => life.alive && gaveUp(id, path, version),
     };
     this.#station.refuses = true;
     log(`starts${this.#boots > 1 ? ` (run ${this.#boots})` : ""}`);

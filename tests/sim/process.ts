@@ -36,6 +36,8 @@ export interface Host {
   random: Random;
   schedule: Schedule;
   log: Logger;
+  /** The server replaces a version that nobody has, which only what was never acknowledged may be. */
+  gaveUp: (path: string, version: string) => void;
 }
 
 /** What a reader gets: of a deleted object the tombstone, and no bytes. */

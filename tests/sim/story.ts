@@ -69,6 +69,7 @@ export class Story {
         boot,
         disk,
         log: (line) => transcript.note(id, line),
+        gaveUp: (machine, path, version) => this.witness.gaveUp(machine, path, version),
       };
       const machine = new Machine(options);
       Object.assign(machine.clock, { skewMs, drift });
