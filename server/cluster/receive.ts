@@ -120,10 +120,7 @@ export class Receiver {
   async #take(manifest: Manifest, { from, background }: wire.Offer): Promise<Result | Arrival> {
     const { catalog, holders } = this.#options;
     const known = await catalog.get(manifest.path);
-    if (known && compareVersions(known.version, manifest.version) > 0) {
-      // Something newer is known: held it is only where that is on disk.
-      return catalog.isWanted(manifest.path) ? pulling : { ...held, newer: manifestToWire(known).version! };
-    }
+    if (known && compareVersions(known.version, manifest.version) > 0) return await this.#standing(manifest);
     const learned = await catalog.learn(manifest);
     holders.note(from, manifest);
     if (learned !== "wanted") return held;
@@ -139,13 +136,22 @@ export class Receiver {
       return before;
     }
     const arrival: Arrival = { result: pulling, done: Promise.resolve() };
-    arrival.done = filler.bring(manifest, from).then(() => {
-      arrival.result = held;
-    }, (error) => {
+    arrival.done = filler.bring(manifest, from).then(async () => {
+      arrival.result = await this.#standing(manifest);
+    }).catch((error) => {
       arrival.result = signal.aborted ? pulling : { outcome: FAILED, reason: words(error) };
     }).finally(() => this.#arrivals.delete(key));
     this.#arrivals.set(key, arrival);
     return arrival;
+  }
+
+  /** What is on disk now: this version, or a newer one that came meanwhile, whose body may still be on its way. */
+  async #standing({ path, version }: Manifest): Promise<Result> {
+    const { catalog } = this.#options;
+    const known = await catalog.get(path);
+    if (!known || catalog.isWanted(path)) return pulling;
+    const order = compareVersions(known.version, version);
+    return order === 0 ? held : order > 0 ? { ...held, newer: manifestToWire(known).version! } : pulling;
   }
 
   async #waitFor(arrivals: Promise<void>[]): Promise<void> {

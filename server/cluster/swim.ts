@@ -187,7 +187,7 @@ export class Swim {
     const pardoned = [...this.#members].filter(([, { state, sinceMs: at }]) =>
       at >= sinceMs && (state === "suspect" || state === "dead")
     );
-    for (const [, member] of pardoned) member.state = "unknown";
+    for (const [, member] of pardoned) [member.state, member.incarnation] = ["unknown", 0];
     return pardoned.map(([id]) => id);
   }
 

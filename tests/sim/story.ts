@@ -110,7 +110,11 @@ export class Story {
         return this.#later(act.forMs, () => this.#at(act.at).start());
       case "restart": {
         const machine = this.#at(act.at);
-        machine.close().catch((error) => this.#world.fail(error));
+        const [healings, dueMs] = [this.#healings, this.#world.nowMs + act.forMs];
+        machine.close().then(() => {
+          // It took longer than it should be away, or than the chaos lasts.
+          if (this.#healings !== healings || this.#world.nowMs >= dueMs) machine.start();
+        }, (error) => this.#world.fail(error));
         return this.#later(act.forMs, () => machine.start());
       }
       case "cut": {
