@@ -17,10 +17,17 @@ export interface CopiesOptions {
   signal: AbortSignal;
 }
 
+/** A write that waits for its copies. */
+interface Waiting {
+  manifest: Manifest;
+  /** We have taken it back: whatever others know, it is not this. */
+  withdrawn: boolean;
+}
+
 /** Counts copies. */
 export class Copies {
   readonly #options: CopiesOptions;
-  readonly #waiting = new Map<() => void, { manifest: Manifest }>();
+  readonly #waiting = new Map<() => void, Waiting>();
 
   constructor(options: CopiesOptions) {
     this.#options = options;
@@ -53,6 +60,15 @@ export class Copies {
     }
   }
 
+  /** A version was taken back here: nobody may be told that it is safe. */
+  withdraw({ path, version }: Manifest): void {
+    for (const [look, waiting] of [...this.#waiting]) {
+      if (waiting.manifest.path !== path || compareVersions(waiting.manifest.version, version) !== 0) continue;
+      waiting.withdrawn = true;
+      look();
+    }
+  }
+
   /**
    * Resolves with the number of copies once they are enough.
    * @throws {CdnError} 503 where they are not in time: the write is kept and goes on spreading, but it is not
@@ -60,8 +76,8 @@ export class Copies {
    */
   async secure(manifest: Manifest): Promise<number> {
     const { least, waitMs, schedule, signal } = this.#options;
-    const waiting = { manifest };
-    const enough = () => this.count(waiting.manifest) >= least();
+    const waiting = { manifest, withdrawn: false };
+    const enough = () => !waiting.withdrawn && this.count(waiting.manifest) >= least();
     if (!enough()) {
       await new Promise<void>((resolve) => {
         const end = () => {
@@ -70,14 +86,14 @@ export class Copies {
           signal.removeEventListener("abort", end);
           resolve();
         };
-        const look = () => enough() && end();
+        const look = () => (enough() || waiting.withdrawn) && end();
         const cancel = schedule(end, waitMs);
         this.#waiting.set(look, waiting);
         signal.addEventListener("abort", end);
       });
     }
     const copies = this.count(waiting.manifest);
-    if (copies >= least()) return copies;
+    if (enough()) return copies;
     throw new CdnError(
       `Cannot acknowledge ${
         manifest.path.slice(0, 200)

@@ -513,7 +513,10 @@ class RunningCluster implements Cluster {
   async #forgetFuture(manifests: Manifest[]): Promise<void> {
     const { setAside, log } = this.#parts;
     await setAside(manifests);
-    for (const { path, version } of manifests) await this.#catalog.forget(path, version);
+    for (const manifest of manifests) {
+      this.#copies.withdraw(manifest);
+      await this.#catalog.forget(manifest.path, manifest.version);
+    }
     log.warn("set aside what was written while the clock here was wrong", { objects: manifests.length });
   }
 

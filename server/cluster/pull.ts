@@ -56,6 +56,8 @@ interface Flight {
   over: boolean;
 }
 
+/** How often a transfer under way is asked whether anybody still wants it. */
+const ASK_MS = 1_000;
 /** Bytes that a try must bring to count as one that got on. */
 const PROGRESS = 64 << 10;
 
@@ -211,7 +213,7 @@ export class Puller {
     let failures = 0;
     for (let turn = 0; failures < settings.pullTries;) {
       signal.throwIfAborted();
-      if (flight.readers === 0 && !this.#options.isWanted(sha256)) {
+      if (!this.#isNeeded(flight)) {
         throw new CdnError("Nothing wants the body any more", { source: "peer", status: 503 });
       }
       const left = sources(size, hints).filter((id) => !useless.has(id) && urlOf(id) !== null);
@@ -255,12 +257,18 @@ export class Puller {
     throw new CdnError(`Cannot get the body: ${reason}`, { source: "peer", status: 503, retry: failures > 0 });
   }
 
+  #isNeeded({ readers, sha256 }: Flight): boolean {
+    return readers > 0 || this.#options.isWanted(sha256);
+  }
+
   async #try(flight: Flight, id: string) {
     const { network, partials, settings, signal, urlOf, now, use, onTransfer } = this.#options;
     const { sha256, size } = flight;
     using _use = use(id);
     const before = flight.have = await partials.size(sha256);
     const fromMs = now();
+    const unwanted = new AbortController();
+    let askedMs = fromMs;
     const end = await transfer({
       network,
       partials,
@@ -268,11 +276,16 @@ export class Puller {
       sha256,
       size,
       idleMs: settings.pullIdleMs,
-      signal,
+      signal: AbortSignal.any([signal, unwanted.signal]),
       onFresh: () => void flight.restarts++,
       onBytes: (have) => {
         flight.have = have;
         if (flight.followers.size > 0) this.#tell(flight);
+        if (now() - askedMs < ASK_MS) return;
+        askedMs = now();
+        if (!this.#isNeeded(flight)) {
+          unwanted.abort(new CdnError("Nothing wants the body any more", { source: "peer" }));
+        }
       },
     });
     const gained = Math.max(0, flight.have - before);

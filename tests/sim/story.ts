@@ -241,7 +241,8 @@ export class Story {
     } while (unrest);
     this.#say("rests");
     this.witness.trustAll();
-    await this.#world.run(this.#alive().length === 0 ? 0 : 2_000);
+    // What nobody needs any more ends when its time runs out.
+    await this.#world.run(this.#alive().length === 0 ? 0 : 12_000);
     await this.#quiet();
     for (const machine of this.#alive()) {
       this.witness.kept(machine);

@@ -49,12 +49,25 @@ Deno.test("a write is acknowledged when enough servers hold it, and not before",
   assertEquals([done, timers.length], [2, 0]);
 });
 
-Deno.test("a newer version that a server holds counts, an older one does not", () => {
+Deno.test("only the very version counts: a newer one may be on that server alone, until it is here too", async () => {
   const { copies, holders } = counting();
-  holders.note("b", { ...manifest, version: { ...manifest.version, wallMs: 0 } });
-  assertEquals(copies.count(manifest), 1);
-  holders.note("b", { ...manifest, version: { ...manifest.version, wallMs: 2 } });
-  assertEquals(copies.count(manifest), 2);
+  const newer = { ...manifest, version: { ...manifest.version, wallMs: 2 } };
+  let done = 0;
+  const secured = copies.secure(manifest).then((count) => done = count);
+  holders.note("b", newer);
+  copies.changed();
+  await Promise.resolve();
+  assertEquals([copies.count(manifest), done], [1, 0]);
+  copies.replaced(newer);
+  copies.changed();
+  assertEquals(await secured, 2);
+});
+
+Deno.test("what was taken back here is not acknowledged, whatever others know", async () => {
+  const { copies } = counting();
+  const secured = assertRejects(() => copies.secure(manifest), CdnError);
+  copies.withdraw(manifest);
+  assertEquals((await secured).status, 503);
 });
 
 Deno.test("a server that knows just what we know and lacks nothing holds what is waited for", async () => {
