@@ -35,6 +35,7 @@ import { Sender } from "./replicate.ts";
 import { type ClusterSettings, clusterSettings } from "./settings.ts";
 import { SpreadTrees } from "./spread.ts";
 import { Staleness } from "./stale.ts";
+import { SteadyClock } from "./steady_clock.ts";
 import type { State } from "./swim.ts";
 import { Trust } from "./trust.ts";
 import type { Schedule } from "./wake.ts";
@@ -86,6 +87,8 @@ const FAR_BYTES = 8 << 20;
 
 class RunningCluster implements Cluster {
   readonly #parts: Parts;
+  /** The same with a clock that never goes back. */
+  readonly #waiting: Parts;
   readonly #stop = new AbortController();
   readonly #members: Members;
   readonly #health: Health;
@@ -118,6 +121,9 @@ class RunningCluster implements Cluster {
     this.#parts = parts;
     const { signal } = this.#stop;
     const { ledger, keys, now, settings, schedule } = parts;
+    // For waits: a wall clock that is put right must not make one of an hour of them.
+    const steady = new SteadyClock(now, Infinity);
+    this.#waiting = { ...parts, now: () => steady.read() };
     this.#health = new Health(now);
     const onMark = (id: string, reason: string) => this.#mark(id, reason);
     this.#members = new Members(parts);
@@ -144,7 +150,7 @@ class RunningCluster implements Cluster {
       onRtt: (id, ms) => this.#links.roundTrip(id, ms),
     });
     this.#puller = new Puller({
-      ...parts,
+      ...this.#waiting,
       signal,
       sources: (size, hints) => this.#sources(size, hints),
       isWanted: (sha256) => ledger.wanted.byBody(sha256).length > 0,
@@ -158,7 +164,7 @@ class RunningCluster implements Cluster {
       },
     });
     this.#filler = new Filler({
-      ...parts,
+      ...this.#waiting,
       signal,
       wanted: ledger.wanted,
       puller: this.#puller,
@@ -186,7 +192,8 @@ class RunningCluster implements Cluster {
       onMark,
     });
     this.#repair = new Repair({
-      ...parts,
+      ...this.#waiting,
+      wall: now,
       signal,
       self: parts.self.id,
       catalog: this.#catalog,
@@ -620,7 +627,7 @@ class RunningCluster implements Cluster {
     for (const id of fed) {
       if (this.#senders.has(id)) continue;
       const sender = new Sender(id, {
-        ...this.#parts,
+        ...this.#waiting,
         self: () => this.#members.self,
         urlOf: (other) => this.#urlOf(other),
         onHeld: (other, manifest, newer) => this.#held(other, manifest, newer),

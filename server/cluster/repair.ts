@@ -67,7 +67,10 @@ export interface RepairOptions {
   /** Why a body could not be had. */
   reason?: (manifest: Manifest) => string;
   settings: RepairSettings;
+  /** Of a clock that never goes back, for waits. */
   now: () => number;
+  /** Of the wall clock, by which tombstones age; the same unless given. */
+  wall?: () => number;
   random: () => number;
   schedule: Schedule;
   log: Logger;
@@ -243,7 +246,7 @@ export class Repair {
     const { catalog, staleness, settings, now } = this.#options;
     staleness.tick([...this.#heard].filter(([id]) => this.#options.reach(id)).map(([, heard]) => heard));
     if (now() >= this.#expireMs) {
-      const { more } = await catalog.expire(now());
+      const { more } = await catalog.expire((this.#options.wall ?? now)());
       this.#expireMs = now() + (more ? EXPIRE_MS : LOOK_MS);
     }
     while (this.#busy.size < settings.repairsAtOnce && !this.#options.signal.aborted) {

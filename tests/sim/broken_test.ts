@@ -13,7 +13,7 @@ const broken: Record<Exclude<Variant, "right">, { within: number; by: Rule[] }> 
   "digest-unchecked": { within: 60, by: ["true bytes", "equal"] },
   "one-copy": { within: 5, by: ["durable"] },
   "no-tombstone": { within: 5, by: ["durable"] },
-  "version-blind": { within: 10, by: ["forward", "kept", "equal", "durable"] },
+  "held-too-early": { within: 40, by: ["durable"] },
   "no-repair": { within: 5, by: ["equal", "known"] },
 };
 

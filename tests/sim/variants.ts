@@ -1,4 +1,5 @@
 /** What is simulated: the right servers, and servers with one guard broken each, which must be found out. */
+import { wire } from "../../proto/mod.ts";
 import type { Boot, Host } from "./process.ts";
 import type { StoryOptions } from "./story.ts";
 import { realServer } from "./machine.ts";
@@ -21,8 +22,8 @@ export const variants = {
   "one-copy": { boot: right, disk: {}, minCopies: 1 },
   /** A delete forgets the row, so that a server which was away brings the object back. */
   "no-tombstone": { boot: withStore(right, forgetting), disk: {} },
-  /** The last to arrive wins, not the last writer. */
-  "version-blind": { boot: withStore(right, blind), disk: {} },
+  /** A server says that it holds what it has only begun to fetch. */
+  "held-too-early": { boot: boasting(right), disk: {} },
   /** Whoever missed a write at its time never hears of it. */
   "no-repair": { boot: realServer({ repairAfterMs: NEVER_MS }), disk: {} },
 } as const satisfies Record<string, StoryOptions>;
@@ -50,11 +51,19 @@ function forgetting(store: Host["store"]): void {
   };
 }
 
-function blind(store: Host["store"]): void {
-  const put = store.put.bind(store);
-  store.put = async (manifest) => {
-    const held = await store.get(manifest.path);
-    if (held) await store.forget(manifest.path, held.version);
-    return await put(manifest);
+function boasting(boot: Boot): Boot {
+  return async (host) => {
+    const process = await boot(host);
+    const { PULLING, HELD } = wire.OfferAnswer_Outcome;
+    return {
+      ...process,
+      async answer(name, question, from) {
+        const answer = await process.answer(name, question, from);
+        if (name !== "offers") return answer;
+        const { results } = answer as wire.OfferAnswer;
+        for (const result of results) if (result.outcome === PULLING) result.outcome = HELD;
+        return answer;
+      },
+    };
   };
 }
