@@ -185,11 +185,18 @@ export class Node {
     return manifest;
   }
 
-  /** The text of an object that is here; null where there is none. */
+  /** The text of an object that is here; null where there is none, or where its body is lost. */
   async text(path: string): Promise<string | null> {
     const manifest = await this.store.get(path);
     if (!manifest || manifest.deleted) return null;
-    return await new Response((await this.store.open(manifest.sha256))?.stream).text();
+    const body = await this.store.open(manifest.sha256);
+    return body && await new Response(body.stream).text();
+  }
+
+  /** Whether the body of what is at a path is here; a tombstone has none to lack. */
+  async has(path: string): Promise<boolean> {
+    const manifest = await this.store.get(path);
+    return manifest !== null && (manifest.deleted || await bodySize(this.store, manifest.sha256) !== null);
   }
 
   /** What this one says of another. */

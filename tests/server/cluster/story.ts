@@ -1,11 +1,11 @@
 /** Stories told to real servers over loopback: a command a line, and what came of it. See `tests/cases/README.md`. */
 import { join } from "@std/path";
-import { CdnError, type Manifest } from "../../../proto/mod.ts";
+import { CdnError, compareVersions, type Manifest } from "../../../proto/mod.ts";
 import type { ClusterSettings } from "../../../server/cluster/mod.ts";
 import { MAX_AHEAD_MS } from "../../../server/clock.ts";
 import { until, untilJoined } from "./node.ts";
 import { Actor } from "./story_actor.ts";
-import { durationFrom, held, inShort, told } from "./story_told.ts";
+import { durationFrom, held, told } from "./story_told.ts";
 
 /** Parts in which time passes: what begins in one ends in another. */
 const STEPS = 4;
@@ -33,6 +33,8 @@ export class Story implements AsyncDisposable {
     }
   }
 
+  all() { return [...this.#actors.values()]; }
+
   readonly #commands: Record<string, (words: string[]) => unknown> = {
     /** Before the first server starts. */
     set: ([name, value]) => {
@@ -43,7 +45,13 @@ export class Story implements AsyncDisposable {
       for (const id of ids) await this.#new(id).begin(id === first ? [] : [this.#at(first).node.url]);
       await untilJoined(...ids.map((id) => this.#at(id).node));
     },
-    join: ([id, other]) => this.#new(id!).begin([this.#at(other!).node.url]),
+    join: async ([id, other]) => {
+      await this.#new(id!).begin([this.#at(other!).node.url]);
+      await until(
+        "all know it",
+        () => [...this.#actors.values()].every((actor) => !actor.isUp || actor.node.ids().includes(id!)),
+      );
+    },
     put: ([id, path, text]) => this.#write(id!, (actor) => actor.write(path!, text!)),
     delete: ([id, path]) => this.#write(id!, (actor) => actor.remove(path!)),
     together: async ([one, path, text, two, , other]) => {
@@ -74,19 +82,13 @@ export class Story implements AsyncDisposable {
       if (what !== "index") throw new TypeError(`nobody can lose ${what}`);
       for (const end of ["", "-wal"]) await Deno.remove(join(folder, `index.sqlite${end}`)).catch(() => {});
     },
-    rot: async ([id, path]) => {
-      const file = await this.#at(id!).bodyFile(path!);
-      const bytes = await Deno.readFile(file);
-      bytes[bytes.length >> 1]! ^= 1;
-      await Deno.writeFile(file, bytes);
+    rot: async (words) => {
+      const path = words.pop()!;
+      for (const id of words) await flipBit(await this.#at(id).bodyFile(path));
+      const read = words.map(async (id) => `${id}: ${await this.#read(id, path)}`);
+      return (await Promise.all(read)).join(", ");
     },
-    read: async ([id, path]) => {
-      const { node } = this.#at(id!);
-      return await node.text(path!).then(
-        (text) => `read ${text}`,
-        ({ message }) => message.replace(/[0-9a-f]{64}/g, "…"),
-      );
-    },
+    read: ([id, path]) => this.#read(id!, path!),
     remove: ([by, id]) => this.#at(by!).node.cluster.removeServer(id!),
     add: ([by, id]) => this.#at(by!).node.cluster.addServer(this.#at(id!).node.url),
     drain: ([by, id]) => this.#drain(by!, id!, true),
@@ -111,6 +113,11 @@ export class Story implements AsyncDisposable {
   #restart(id: string): Promise<void> {
     const others = [...this.#actors.values()].filter(({ standing }) => standing === "running");
     return this.#at(id).begin(others.map(({ node }) => node.url)); // as its --peers
+  }
+
+  async #read(id: string, path: string): Promise<string> {
+    const text = await this.#at(id).node.text(path).catch(({ message }: Error) => message);
+    return text === null ? "nothing" : `"${text}"`;
   }
 
   /** A write with its outcome: acknowledged, not so, or refused. */
@@ -178,11 +185,23 @@ export class Story implements AsyncDisposable {
       other.node.ids().includes(actor.id);
   }
 
+  /** What a server lacks, and whether another one that is up has it. */
+  async #lacks({ node }: Actor): Promise<{ objects: number; isThere: boolean }> {
+    let [objects, isThere] = [0, false];
+    for (const { path } of await held(node)) {
+      if (await node.has(path)) continue;
+      objects++;
+      for (const actor of this.#actors.values()) isThere ||= actor.isUp && await actor.node.has(path);
+    }
+    return { objects, isThere };
+  }
+
   /** Those that can reach each other hold the same and know it, and everybody knows who cannot be reached. */
   async #atRest(): Promise<boolean> {
     for (const actor of this.#actors.values()) {
       if (actor.standing !== "running") continue;
       const { node } = actor;
+      if (actor.isUp && (await this.#lacks(actor)).isThere) return false;
       for (const id of node.ids().filter((name) => name !== actor.id)) {
         const other = this.#actors.get(id);
         const { state, lagObjects, error } = node.health(id)!;
@@ -191,18 +210,38 @@ export class Story implements AsyncDisposable {
           continue;
         }
         if (state !== "alive" || node.ids().join() !== other.node.ids().join()) return false;
-        const [mine, theirs] = [await held(node), await held(other.node)];
-        const refused = new Set([
-          ...mine.filter((manifest) => !isTakenBy(manifest, other)),
-          ...theirs.filter((manifest) => !isTakenBy(manifest, actor)),
-        ].map(({ path }) => path));
-        const isTold = refused.size > 0 ? lagObjects > 0n : lagObjects === 0n && error === "";
-        const compared = [mine, theirs].map((all) => all.filter(({ path }) => !refused.has(path)).map(inShort).join());
-        if (!isTold || compared[0] !== compared[1]) return false;
+        const refused = await differing(actor, other);
+        if (refused === null || refused && lagObjects === 0n) return false;
+        const { objects } = await this.#lacks(other);
+        if (!refused && (error !== "" || lagObjects !== BigInt(objects))) return false;
       }
     }
     return true;
   }
+}
+
+async function flipBit(file: string): Promise<void> {
+  const bytes = await Deno.readFile(file);
+  bytes[bytes.length >> 1]! ^= 1;
+  await Deno.writeFile(file, bytes);
+}
+
+/**
+ * True where both differ by what one of them refuses, because of the clocks; false where they hold the same; null where
+ * they hold different things.
+ */
+async function differing(one: Actor, two: Actor): Promise<boolean | null> {
+  const mine = new Map((await held(one.node)).map((manifest) => [manifest.path, manifest]));
+  const theirs = new Map((await held(two.node)).map((manifest) => [manifest.path, manifest]));
+  let refused = false;
+  for (const path of new Set([...mine.keys(), ...theirs.keys()])) {
+    const [a, b] = [mine.get(path), theirs.get(path)];
+    const order = a && b ? compareVersions(a.version, b.version) : a ? 1 : -1;
+    if (order === 0) continue;
+    if (isTakenBy((order > 0 ? a : b)!, order > 0 ? two : one)) return null;
+    refused = true;
+  }
+  return refused;
 }
 
 /** Where its clock is not too far behind. */

@@ -111,7 +111,7 @@ export class Actor {
   async content(): Promise<string> {
     if (this.standing !== "running") return this.left;
     const { entries } = await this.node.store.list({ by: "path", limit: 100 });
-    const texts = entries.map(async ({ manifest: { path } }) => `${path}=${await this.node.text(path)}`);
+    const texts = entries.map(async ({ manifest: { path } }) => `${path}=${await this.node.text(path) ?? "(lost)"}`);
     return (await Promise.all(texts)).join(" ") || "nothing";
   }
 
