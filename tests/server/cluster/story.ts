@@ -5,7 +5,7 @@ import type { ClusterSettings } from "../../../server/cluster/mod.ts";
 import { MAX_AHEAD_MS } from "../../../server/clock.ts";
 import { until, untilJoined } from "./node.ts";
 import { Actor } from "./story_actor.ts";
-import { durationFrom, held, told } from "./story_told.ts";
+import { durationFrom, held, refusal, told } from "./story_told.ts";
 
 /** Parts in which time passes: what begins in one ends in another. */
 const STEPS = 4;
@@ -32,8 +32,6 @@ export class Story implements AsyncDisposable {
       await Deno.remove(actor.folder, { recursive: true }).catch(() => {});
     }
   }
-
-  all() { return [...this.#actors.values()]; }
 
   readonly #commands: Record<string, (words: string[]) => unknown> = {
     /** Before the first server starts. */
@@ -140,14 +138,21 @@ export class Story implements AsyncDisposable {
     actor.inVain = ![...this.#actors.values()].some((other) =>
       this.#reach(actor, other) && !other.node.cluster.draining() && isTakenBy(manifest, other)
     );
+    let outcome = "acked";
     try {
       await actor.node.cluster.secure(manifest);
-      return "acked";
     } catch (error) {
       const [count] = error instanceof CdnError ? /\d+ of \d+/.exec(error.message) ?? [] : [];
       if (count === undefined) throw error;
-      return `not acknowledged: ${count}`;
+      outcome = `not acknowledged: ${count}`;
     }
+    for (const other of this.#actors.values()) {
+      if (!this.#reach(actor, other) || isTakenBy(manifest, other)) continue;
+      const told = () => refusal(actor, other, manifest.path);
+      await until(`${actor.id} tells that ${other.id} refuses ${manifest.path}`, () => told() !== null);
+      outcome += `, refused by ${other.id}: ${told()}`;
+    }
+    return outcome;
   }
 
   async #drain(by: string, id: string, draining: boolean): Promise<void> {

@@ -38,7 +38,6 @@ function notesOf(actor: Actor, actors: readonly Actor[]): string[] {
     if (aside.length > 0) notes.push(`set aside ${aside.join(" ")}`);
   }
   if (clockMs !== 0) notes.push(`clock ${durationText(clockMs)}`);
-  for (const reason of said((other) => refusals(other.node.health(id)!.error))) notes.push(reason);
   for (const reason of said((other) => other.node.health(id)!.marks.map((mark) => mark.reason))) {
     // Whether it is found out that a disk went back hangs on who compares first.
     if (!reason.startsWith("went back")) notes.push(`caught: ${reason}`);
@@ -46,10 +45,10 @@ function notesOf(actor: Actor, actors: readonly Actor[]): string[] {
   return notes;
 }
 
-/** Of what is held against a server: the objects that it does not take. (What a link says has ports in it.) */
-function refusals(error: string): string[] {
-  return error.split("; ").filter((part) => /^(could not take|refused) /.test(part))
-    .map((part) => part.replace(/(\d+) s ahead/, (_, s) => `${durationText(Number(s) * 1000).slice(1)} ahead`));
+/** Why a server does not take an object, by what another one says of it; null where it says nothing of that. */
+export function refusal(teller: Actor, { id }: Actor, path: string): string | null {
+  const [, reason] = teller.node.health(id)!.error.split(`could not take ${path}: `);
+  return reason?.replace(/(\d+) s ahead/, (_, s) => `${durationText(Number(s) * 1000).slice(1)} ahead`) ?? null;
 }
 
 const UNITS: [string, number][] = [["y", 365 * 86_400_000], ["d", 86_400_000], ["h", 3_600_000], ["min", 60_000]];
