@@ -16,8 +16,12 @@ export class HybridClock {
     this.#last = { wallMs: 0, counter: 0, server };
   }
 
-  /** A stamp newer than every one given or seen, and than `after`. */
+  /**
+   * A stamp newer than `after`, and than every one given or seen. Only where our wall clock was put back by more than
+   * others would take, what it gave before does not count: else nobody took what we write until that time has come.
+   */
   next(nowMs: number, after?: Version): Version {
+    if (this.#last.wallMs > nowMs + MAX_AHEAD_MS) this.#last = { wallMs: 0, counter: 0, server: this.server };
     if (after) this.#see(after);
     const { wallMs, counter } = this.#last;
     this.#last = nowMs > wallMs
