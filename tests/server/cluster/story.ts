@@ -157,7 +157,8 @@ export class Story implements AsyncDisposable {
 
   async #drain(by: string, id: string, draining: boolean): Promise<void> {
     await this.#at(by).node.cluster.drainServer(id, draining);
-    const others = [...this.#actors.values()].filter((actor) => actor.isUp && actor.node.ids().includes(id));
+    const told = this.#at(by);
+    const others = [...this.#actors.values()].filter((actor) => actor === told || this.#reach(told, actor));
     await until(
       `all know of the word about ${id}`,
       () =>
