@@ -24,9 +24,11 @@ export class HybridClock {
     this.#last = { wallMs: 0, counter: this.#base, server };
   }
 
-  /** A stamp newer than every one given or seen, and than `after`. */
+  /**
+   * A stamp newer than `after`, and than every one given or seen. Only where our wall clock was put back by more than
+   * others would take, what it gave before does not count: else nobody took what we write until that time has come.
+   */
   next(nowMs: number, after?: Version): Version {
-    // Our own clock was ahead and has been put right: what it gave then is no measure.
     if (this.#last.wallMs > nowMs + MAX_AHEAD_MS) this.#last = { wallMs: 0, counter: this.#base, server: this.server };
     if (after) this.#see(after);
     const { wallMs, counter } = this.#last;

@@ -102,7 +102,8 @@ export function members(list: wire.ServerList): Member[] {
 }
 
 /** Why a server is chosen only where no other one is left, by what the servers say of it; empty where it is not so. */
-function lastResort({ health }: wire.Server): string {
+function lastResort({ draining, health }: wire.Server): string {
+  if (draining) return "it is being drained";
   return ["suspect", "dead", "left"].includes(health?.state ?? "") ? `the servers call it ${health!.state}` : "";
 }
 

@@ -26,6 +26,7 @@ import {
   httpNetwork,
   openLedger,
   openPartials,
+  type Schedule,
 } from "../../../server/cluster/mod.ts";
 import { keysOf } from "../../../server/open.ts";
 import { bodySize } from "../../../server/store/store.ts";
@@ -65,6 +66,8 @@ export interface NodeOptions {
   skewMs?: number;
   /** On top of every message that it sends. */
   fetch?: typeof fetch;
+  /** Its timers. */
+  schedule?: Schedule;
 }
 
 /** One running server. */
@@ -76,7 +79,9 @@ export class Node {
   /** What outlives the process; the cluster's own view of it is `cluster.store`. */
   readonly disk: Store;
   readonly folder: string;
-  #clock: HybridClock;
+  /** What it set aside because it was away for too long. */
+  readonly aside: Manifest[] = [];
+  readonly clock: HybridClock;
   #listening!: Listening;
   cluster!: Cluster;
   /** Its clock is off by so much; may be set right. */
@@ -87,7 +92,7 @@ export class Node {
     this.fault = options.fault ?? ((_, answer) => answer());
     this.disk = options.store ?? memoryStore();
     this.folder = options.folder ?? Deno.makeTempDirSync({ prefix: "metacdn-cluster-" });
-    this.#clock = new HybridClock(id);
+    this.clock = new HybridClock(id);
   }
 
   get store(): Store {
@@ -122,14 +127,14 @@ export class Node {
         software: "0.1.0",
       },
       store: this.disk,
-      clock: this.#clock,
+      clock: this.clock,
       network: httpNetwork(client),
       ledger: await openLedger(join(this.folder, "cluster.sqlite")),
       partials: await openPartials({ folder: join(this.folder, "partial"), nowMs: this.now() }),
-      setAside: () => Promise.resolve(),
+      setAside: (manifests) => Promise.resolve(void this.aside.push(...manifests)),
       keys: keysOf(key),
       random: Math.random,
-      schedule: byTimer,
+      schedule: this.options.schedule ?? byTimer,
       now: this.now,
       log,
       settings: { ...quick, ...this.options.settings },
@@ -160,7 +165,7 @@ export class Node {
     const current = await this.store.get(path);
     const manifest = this.cluster.sign({
       path,
-      version: version ?? this.#clock.next(this.now(), current?.version),
+      version: version ?? this.clock.next(this.now(), current?.version),
       deleted: false,
       sha256,
       size,
@@ -175,16 +180,23 @@ export class Node {
 
   async remove(path: string, version?: Version): Promise<Manifest> {
     const current = await this.store.get(path);
-    const manifest = this.cluster.sign(tombstone(path, version ?? this.#clock.next(this.now(), current?.version)));
+    const manifest = this.cluster.sign(tombstone(path, version ?? this.clock.next(this.now(), current?.version)));
     await this.store.put(manifest);
     return manifest;
   }
 
-  /** The text of an object that is here; null where there is none. */
+  /** The text of an object that is here; null where there is none, or where its body is lost. */
   async text(path: string): Promise<string | null> {
     const manifest = await this.store.get(path);
     if (!manifest || manifest.deleted) return null;
-    return await new Response((await this.store.open(manifest.sha256))?.stream).text();
+    const body = await this.store.open(manifest.sha256);
+    return body && await new Response(body.stream).text();
+  }
+
+  /** Whether the body of what is at a path is here; a tombstone has none to lack. */
+  async has(path: string): Promise<boolean> {
+    const manifest = await this.store.get(path);
+    return manifest !== null && (manifest.deleted || await bodySize(this.store, manifest.sha256) !== null);
   }
 
   /** What this one says of another. */
