@@ -595,7 +595,7 @@ class RunningCluster implements Cluster {
   }
 
   #leastCopies(): number {
-    return this.#parts.settings.minCopies || (this.#everHadOthers() ? 2 : 1);
+    return this.#parts.settings.minCopies || (this.#expectsOthers || this.#everHadOthers() ? 2 : 1);
   }
 
   /** True where another server knew just what we know when it last spoke. */
@@ -612,6 +612,8 @@ class RunningCluster implements Cluster {
   #knowsAll(): boolean {
     if (!this.#started || !this.#catalog.ready) return false;
     if (this.#repair.settled || !this.#expectsOthers) return true;
+    // Told of others, and taken by none yet: it has never known anything to answer by.
+    if (!this.#everHadOthers()) return false;
     const alive = this.#origins().some(({ id }) => this.#isAlive(id));
     return !alive && this.#parts.now() - this.#startedMs > HEAR_MS;
   }
