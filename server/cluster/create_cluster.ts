@@ -1,5 +1,6 @@
 /** Puts the pieces together: members and gossip, what is known and what is wanted, the hot path, and repair. */
 import { clone, create } from "@bufbuild/protobuf";
+import { createHash, type Hash } from "node:crypto";
 import { CdnError, type Manifest, manifestToWire, normalAuthority, splitTarget, wire } from "../../proto/mod.ts";
 import { signManifest } from "../../proto/manifest_signature.ts";
 import type { Logger } from "../../runtime/log.ts";
@@ -348,7 +349,7 @@ class RunningCluster implements Cluster {
     this.#requireOpen();
     const chunks = size >= this.#parts.settings.largeBytes && start > FAR_BYTES
       ? this.#passThrough(sha256, { size, start, end })
-      : this.#puller.follow(sha256, { size, start, end });
+      : this.#followOrPass(sha256, { size, start, end });
     const first = await chunks.next().catch((cause) => {
       throw new CdnError(`Cannot read the body of ${path}: ${words(cause)}`, {
         source: "server",
@@ -489,7 +490,28 @@ class RunningCluster implements Cluster {
     return rankSources(sources, { to: self, size, egress, random });
   }
 
-  async *#passThrough(sha256: string, { size, start, end }: { size: number; start: number; end: number }) {
+  /** As it comes in; where there is no room for it here, it only passes. */
+  async *#followOrPass(sha256: string, { size, start, end }: { size: number; start: number; end: number }) {
+    const hash = start === 0 && end === size ? createHash("sha256") : null;
+    let at = start;
+    try {
+      for await (const chunk of this.#puller.follow(sha256, { size, start, end })) {
+        hash?.update(chunk);
+        at += chunk.byteLength;
+        yield chunk;
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof CdnError) || error.status !== 507) throw error;
+    }
+    yield* this.#passThrough(sha256, { size, start: at, end, hash });
+  }
+
+  /** @param range.hash of all before `start`, where the whole is wanted: its end is given only if it is the right one */
+  async *#passThrough(
+    sha256: string,
+    { size, start, end, hash = null }: { size: number; start: number; end: number; hash?: Hash | null },
+  ) {
     const { network, settings } = this.#parts;
     let reason: unknown = new CdnError("no server that can be reached holds it", { source: "peer", retry: true });
     for (const id of this.#sources(end - start, new Set())) {
@@ -507,6 +529,11 @@ class RunningCluster implements Cluster {
         for await (const chunk of body.chunks) {
           const part = chunk.slice(0, end - at);
           at += part.byteLength;
+          hash?.update(part);
+          if (hash && at >= end && hash.digest("hex") !== sha256) {
+            if (start === 0) this.#mark(id, `sent a wrong body: the bytes are not those of ${sha256}`);
+            throw new CdnError(`${url} sent a wrong body`, { source: "peer", retry: true });
+          }
           if (part.byteLength > 0) yield part;
           if (at >= end) return;
         }
