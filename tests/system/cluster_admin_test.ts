@@ -109,19 +109,37 @@ Deno.test("what one server holds alone is named, and it may not be removed", asy
     await b.kill();
     await seen([c], "a", "dead");
     await seen([c], "b", "dead");
-    const alone = await put(c, "/alone", new Uint8Array(99));
-    assertEquals([alone.status, alone.headers.get("metacdn-copies")], [201, "1"]);
+    for (const path of ["/alone/1", "/alone/2"]) {
+      const alone = await put(c, path, new Uint8Array(100_000).fill(path.charCodeAt(7)));
+      assertEquals([alone.status, alone.headers.get("metacdn-copies")], [201, "1"]);
+    }
     const found = await examined([c]);
     assertEquals(found.code, 1);
+    assert(found.lines.some((line) => /^bad +if c vanished/.test(line)), found.lines.join("\n"));
+
+    // They come back and know of both; a byte a second lets one of the two in, and not the other.
+    await a.start([c.url], ["--sync-rate", "1"]);
+    await b.start([c.url], ["--sync-rate", "1"]);
+    await a.whenReady();
+    await b.whenReady();
+    const risk = await eventually(async () => {
+      const { risks, unasked } = await a.durability();
+      return unasked.length > 0 ? null : risks.find(({ kind, name }) => kind === "server" && name === "c");
+    }, { what: "the risk being named", deadlineMs: PATIENCE_MS });
+    assertMatch(risk.examples.join(), /\/alone\/[12]/);
+    const named = await examined([a]);
+    assertEquals(named.code, 1);
     assert(
-      found.lines.some((line) => /^bad +if c vanished .*1 object .*no other server.*\/alone/.test(line)),
-      found.lines.join("\n"),
+      named.lines.some((line) => /^bad +if c vanished .*no other server.*\/alone\/[12]/.test(line)),
+      named.lines.join("\n"),
     );
-    // The others know of it and cannot have it: nobody takes c away.
-    await c.stop();
-    await a.start();
-    await b.start([a.url]);
-    await c.start([a.url]);
+    const refused = await run("servers", [a], "remove", "c");
+    assertEquals(refused.code, 1);
+    assertMatch(refused.stderr, /Cannot remove c: 1 object .* on no other server, such as \/alone\/[12]/);
+    for (const node of [a, b]) {
+      await node.stop();
+      await node.start([c.url]);
+    }
     await whole(nodes);
     const healed = await examined([a]);
     assertEquals(healed.code, 0, healed.lines.join("\n"));

@@ -34,7 +34,6 @@ export class Node implements AsyncDisposable {
   #child: Deno.ChildProcess | null = null;
   #reading: Promise<unknown> = Promise.resolve();
   #url: string;
-  #flags: readonly string[];
   #id: string;
   /** How often it was started. */
   generation = 0;
@@ -44,7 +43,6 @@ export class Node implements AsyncDisposable {
   constructor(options: NodeOptions) {
     this.#options = options;
     this.#url = options.url ?? "";
-    this.#flags = options.flags ?? [];
     this.#id = options.id;
     this.#client = new PeerClient({ token: options.token ?? null, source: "server" });
   }
@@ -70,11 +68,10 @@ export class Node implements AsyncDisposable {
     return this.#child !== null;
   }
 
-  /** Starts it with the addresses of others, and waits until it listens. Later flags win over those given before. */
+  /** Starts it with the addresses of others (and flags for this once), and waits until it listens. */
   async start(peers: readonly string[] = [], flags: readonly string[] = []): Promise<void> {
     assert(this.#child === null, `${this.id} runs already`);
     const { data, logFile, within = [], listen, url, token = "", clusterKey = "" } = this.#options;
-    this.#flags = [...this.#flags, ...flags];
     const id = this.#id;
     const address = listen ?? (this.#url === "" ? "127.0.0.1:0" : new URL(this.#url).host);
     const [program, ...words] = [
@@ -83,7 +80,8 @@ export class Node implements AsyncDisposable {
       ...commandLine("server", [
         ...["--id", id, "--data", data, "--listen", address],
         ...(peers.length > 0 ? ["--peers", peers.join(",")] : []),
-        ...this.#flags,
+        ...(this.#options.flags ?? []),
+        ...flags,
       ]),
     ];
     const child = new Deno.Command(program!, {
