@@ -525,7 +525,10 @@ class RunningCluster implements Cluster {
           idleMs: settings.pullIdleMs,
           signal: this.#stop.signal,
         });
-        if (body.start !== start || (body.size !== null && body.size !== size)) continue;
+        if (body.start !== start || (body.size !== null && body.size !== size)) {
+          await body.chunks[Symbol.asyncIterator]().return?.(undefined);
+          continue;
+        }
         for await (const chunk of body.chunks) {
           const part = chunk.slice(0, end - at);
           at += part.byteLength;
