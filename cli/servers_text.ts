@@ -51,7 +51,7 @@ export function serversTable(servers: readonly wire.Server[], nowMs: number): st
 function notesOf({ health }: wire.Server, nowMs: number): string[] {
   return [
     ...(health?.marks ?? []).map((mark) => markText(mark, nowMs)),
-    health?.content?.stale ? "was away for longer than deletions are remembered" : "",
+    health?.content?.stale ? "not compared with the others yet" : "",
     health?.error ?? "",
   ].filter(Boolean);
 }

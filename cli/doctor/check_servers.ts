@@ -31,6 +31,7 @@ export function checkServers(facts: Facts, nowMs: number): Finding[] {
     ...facts.views.flatMap((view) => checkNamed(facts, view)),
     ...servers.flatMap((server) => checkOne(facts, server, nowMs)),
     ...checkLists(facts),
+    ...checkUnsure(facts),
     ...checkVersions(servers),
     ...checkHosts(servers),
   ];
@@ -90,8 +91,8 @@ function checkOne(facts: Facts, server: wire.Server, nowMs: number): Finding[] {
     const bytes = lag.bytes > 0n ? ` (${formatBytes(Number(lag.bytes))})` : "";
     found.push(finding("warn", `${id} lacks ${countText(lag.objects, "object")}${bytes}`, "should become fewer"));
   }
-  if (said.some(({ health }) => health.content?.stale)) {
-    const why = "it was away for longer than deletions are remembered, and drops what nobody else knows of";
+  if (said.some(({ health }) => health.content?.stale) && !facts.views.every(isUnsure)) {
+    const why = "it has not compared yet with the others what was deleted while it was away";
     found.push(finding("warn", `${id} is stale`, why));
   }
   for (const mark of newest(said.flatMap(({ health }) => health.marks))) {
@@ -115,6 +116,17 @@ function newest(marks: wire.Mark[]): wire.Mark[] {
   const byReason = new Map<string, wire.Mark>();
   for (const mark of marks.toSorted((a, b) => Number(a.atMs - b.atMs))) byReason.set(mark.reason, mark);
   return [...byReason.values()];
+}
+
+/** In a cluster that is new, or was off as a whole, nobody can say what was deleted long ago, until a grace is over. */
+function isUnsure({ servers }: Facts["views"][number]): boolean {
+  const up = servers.filter(({ health }) => ["self", "alive"].includes(health?.state ?? ""));
+  return up.length > 0 && up.every(({ health }) => health?.content?.stale);
+}
+
+function checkUnsure({ views }: Facts): Finding[] {
+  if (views.length === 0 || !views.every(isUnsure)) return [];
+  return [finding("ok", "all servers were started a moment ago", "whether anything is missing is known in a while")];
 }
 
 /** Whether all know of all. */

@@ -1,5 +1,6 @@
 /** Puts the pieces together: members and gossip, what is known and what is wanted, the hot path, and repair. */
 import { clone, create } from "@bufbuild/protobuf";
+import { createHash, type Hash } from "node:crypto";
 import {
   CdnError,
   type Manifest,
@@ -388,7 +389,7 @@ class RunningCluster implements Cluster {
     this.#requireOpen();
     const chunks = size >= this.#parts.settings.largeBytes && start > FAR_BYTES
       ? this.#passThrough(sha256, { size, start, end })
-      : this.#puller.follow(sha256, { size, start, end });
+      : this.#followOrPass(sha256, { size, start, end });
     const first = await chunks.next().catch((cause) => {
       throw new CdnError(`Cannot read the body of ${path}: ${words(cause)}`, {
         source: "server",
@@ -570,7 +571,28 @@ class RunningCluster implements Cluster {
     return rankSources(sources, { to: self, size, egress, random });
   }
 
-  async *#passThrough(sha256: string, { size, start, end }: { size: number; start: number; end: number }) {
+  /** As it comes in; where there is no room for it here, it only passes. */
+  async *#followOrPass(sha256: string, { size, start, end }: { size: number; start: number; end: number }) {
+    const hash = start === 0 && end === size ? createHash("sha256") : null;
+    let at = start;
+    try {
+      for await (const chunk of this.#puller.follow(sha256, { size, start, end })) {
+        hash?.update(chunk);
+        at += chunk.byteLength;
+        yield chunk;
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof CdnError) || error.status !== 507) throw error;
+    }
+    yield* this.#passThrough(sha256, { size, start: at, end, hash });
+  }
+
+  /** @param range.hash of all before `start`, where the whole is wanted: its end is given only if it is the right one */
+  async *#passThrough(
+    sha256: string,
+    { size, start, end, hash = null }: { size: number; start: number; end: number; hash?: Hash | null },
+  ) {
     const { network, settings } = this.#parts;
     let reason: unknown = new CdnError("no server that can be reached holds it", { source: "peer", retry: true });
     for (const id of this.#sources(end - start, new Set())) {
@@ -584,10 +606,18 @@ class RunningCluster implements Cluster {
           idleMs: settings.pullIdleMs,
           signal: this.#stop.signal,
         });
-        if (body.start !== start || (body.size !== null && body.size !== size)) continue;
+        if (body.start !== start || (body.size !== null && body.size !== size)) {
+          await body.chunks[Symbol.asyncIterator]().return?.(undefined);
+          continue;
+        }
         for await (const chunk of body.chunks) {
           const part = chunk.slice(0, end - at);
           at += part.byteLength;
+          hash?.update(part);
+          if (hash && at >= end && hash.digest("hex") !== sha256) {
+            if (start === 0) this.#mark(id, `sent a wrong body: the bytes are not those of ${sha256}`);
+            throw new CdnError(`${url} sent a wrong body`, { source: "peer", retry: true });
+          }
           if (part.byteLength > 0) yield part;
           if (at >= end) return;
         }
@@ -679,7 +709,7 @@ class RunningCluster implements Cluster {
   }
 
   #leastCopies(): number {
-    return this.#parts.settings.minCopies || (this.#everHadOthers() ? 2 : 1);
+    return this.#parts.settings.minCopies || (this.#expectsOthers || this.#everHadOthers() ? 2 : 1);
   }
 
   /** True where another server knew just what we know when it last spoke. */
@@ -696,6 +726,8 @@ class RunningCluster implements Cluster {
   #knowsAll(): boolean {
     if (!this.#started || !this.#catalog.ready) return false;
     if (this.#repair.settled || !this.#expectsOthers) return true;
+    // Told of others, and taken by none yet: it has never known anything to answer by.
+    if (!this.#everHadOthers()) return false;
     const alive = this.#origins().some(({ id }) => this.#isAlive(id));
     return !alive && this.#parts.now() - this.#startedMs > HEAR_MS;
   }

@@ -222,7 +222,11 @@ export class Gossip {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        if (++failures === 1) log.info("waiting for a server of the config", { url, error: words(error) });
+        if (++failures === 1) {
+          // One that refuses us will do so until an admin has done something.
+          const refused = error instanceof CdnError && [401, 403, 409].includes(error.status);
+          log[refused ? "warn" : "info"]("waiting for a server of the config", { url, error: words(error) });
+        }
         await wake.sleep(backoffMs(failures, settings.backoff, random), signal);
       }
     }

@@ -74,7 +74,10 @@ async function append(
   start: number,
   { partials, url, sha256, size, onBytes }: TransferOptions,
 ): Promise<TransferEnd> {
-  await using out = await partials.append(sha256, { fresh: start === 0 });
+  await using out = await partials.append(sha256, { fresh: start === 0 }).catch(async (error) => {
+    await chunks.return?.(undefined).catch(() => {});
+    throw error;
+  });
   let have = start;
   while (true) {
     let step: IteratorResult<Uint8Array>;

@@ -229,6 +229,18 @@ const table: [what: string, facts: Facts, includes: (string | RegExp)[], exclude
       "warn t is stale",
     ],
   ],
+  [
+    "a new cluster, of which nobody can tell yet what was deleted",
+    factsOf({
+      a: [
+        as("a", "self", { content: { stale: true } }),
+        as("b", "alive", { content: { stale: true } }),
+        as("c", "dead", { content: { stale: true } }),
+      ],
+    }),
+    ["ok all servers were started a moment ago", "bad c is dead"],
+    [/is stale/],
+  ],
   ["our own word counts too", factsOf({ a: [as("a", "self", { lagObjects: 1n }), as("b", "alive")] }), [
     "warn a lacks 1 object (",
   ]],

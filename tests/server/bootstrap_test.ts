@@ -84,3 +84,42 @@ Deno.test("what nobody can give now is a 503 with Retry-After, and no 404", asyn
   assertEquals(response.status, 503);
   assert(response.headers.has("retry-after") && problem.retry === true);
 });
+
+Deno.test("a server that was told of others and that none has taken yet acknowledges nothing alone", async () => {
+  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const url = `http://127.0.0.1:${silent.addr.port}`;
+  silent.close();
+  let nowMs = Date.now();
+  await using b = await startTestServer({
+    id: "b",
+    peers: [url],
+    cluster: { ...quick, copiesWaitMs: 50 },
+    now: () => nowMs,
+  });
+  const response = await b.fetch("/x", { method: "PUT", body: content(1) });
+  await response.body?.cancel();
+  assertEquals([response.status, response.headers.get("metacdn-copies")], [503, "1"]);
+  // However long nobody answers, a 404 of it means nothing.
+  nowMs += 3_600_000;
+  const readiness = await b.fetch("/-/readyz");
+  await readiness.body?.cancel();
+  assertEquals(readiness.status, 503);
+});
+
+Deno.test("where there is no room, what others hold is passed on, and not kept; never a wrong byte", async () => {
+  await using a = await startTestServer({ id: "a", cluster: quick });
+  const bodies = [content(1), noise(3_000_000, 2)];
+  for (const [at, body] of bodies.entries()) await put(a, `/f/${at}`, body);
+  await using b = await startTestServer({ id: "b", peers: [a.url], cluster: quick, minFreeBytes: 2 ** 60 });
+  await ready(b);
+  for (const [at, body] of bodies.entries()) {
+    for (let time = 0; time < 2; time++) {
+      const response = await b.fetch(`/f/${at}`);
+      assertEquals(response.status, 200);
+      assertEquals(digest(await response.bytes()), digest(body));
+    }
+  }
+  const part = await b.fetch("/f/1", { headers: { range: "bytes=1000000-1999999" } });
+  assertEquals(digest(await part.bytes()), digest(bodies[1]!.subarray(1_000_000, 2_000_000)));
+  assertStringIncludes(await ready(b), "2 of 2 objects to come");
+});
