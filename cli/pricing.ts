@@ -5,9 +5,11 @@ import { listen, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
 import { readSecrets } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
+import { checkAtHangup, listenTlsFlags, openListenTls } from "./tls.ts";
 
 const flags = {
   ...commonFlags("127.0.0.1:8090"),
+  ...listenTlsFlags,
   data: stringFlag("DIR", ".metacdn/pricing", "where the sheets and the usage are kept"),
   "expected-bytes-per-hour": sizeFlag(
     `${EXPECTED_BYTES_PER_HOUR / 1e9}GB`,
@@ -40,9 +42,11 @@ export async function pricing(argv: readonly string[], input: CommandInput): Pro
   requireSafeAddress(address, secrets.token);
   const log = createLogger({ level: rest["log-level"], format: rest["log-format"], program: "pricing" });
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
+  using tls = openListenTls(rest["tls-cert"], rest["tls-key"], { log });
+  using _hangup = checkAtHangup([tls]);
   const service = createPricing({ folder: data, secrets, log, expectedBytesPerHour: rest["expected-bytes-per-hour"] });
   try {
-    const listening = listen(address, service.handler, { log, token: secrets.token });
+    const listening = listen(address, service.handler, { log, token: secrets.token, tls });
     console.log(`listening ${listening.url}`);
     await aborted(stop);
     await listening.close();
