@@ -1,4 +1,5 @@
 /** `--ca FILE` of the programs that call ours: whom they trust. */
+import { CdnError } from "../proto/mod.ts";
 import { stringFlag, UsageError } from "../runtime/flags.ts";
 import type { Live } from "../runtime/live.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
@@ -31,11 +32,21 @@ export function openTrust(file: string | null, urls: readonly string[], log: Log
   if (file === null) return { fetch: globalThis.fetch, ca: null, check() {}, [Symbol.dispose]() {} };
   const plain = urls.find((url) => !url.startsWith("https:") && !isPlainLoopback(url));
   if (plain) throw new UsageError(`with --ca (or METACDN_CA) a URL must be https://, and ${plain} is not`);
-  const client = openTlsClient(file, { log, plainLoopback: true });
+  const client = atStart(() => openTlsClient(file, { log, plainLoopback: true }));
   return {
     fetch: client.fetch,
     ca: client.pem,
     check: () => client.check(),
     [Symbol.dispose]: () => client[Symbol.dispose](),
   };
+}
+
+/** A file that a program cannot start with is a wrong setting. @throws {CdnError} of source "client" */
+export function atStart<T>(open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (!(error instanceof CdnError)) throw error;
+    throw new CdnError(error.message, { source: "client", cause: error });
+  }
 }

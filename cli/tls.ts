@@ -8,8 +8,10 @@ import { type IdentityKey, identityKeyFrom, openIdentityKey } from "../runtime/i
 import type { Logger } from "../runtime/log.ts";
 import { onHangup } from "../runtime/stop.ts";
 import { openTlsClient, type TlsClient } from "../runtime/tls_client.ts";
+import { readPem } from "../runtime/tls_pair.ts";
 import { openTlsFiles, type TlsFiles } from "../runtime/tls_source.ts";
 import type { ServerTls } from "../server/mod.ts";
+import { atStart } from "./ca.ts";
 
 /** The flags of a program whose peers talk TLS. */
 export const tlsFlags = {
@@ -37,7 +39,7 @@ export function openListenTls(
   if (cert === null && key === null) return null;
   if (cert === null) throw new UsageError(`${names[1]} takes ${names[0]}: the certificate of that key`);
   if (key === null) throw new UsageError(`${names[0]} takes ${names[1]}: the key of that certificate`);
-  return openTlsFiles({ cert, key }, { log });
+  return atStart(() => openTlsFiles({ cert, key }, { log }));
 }
 
 /** Looks at the files of certificates at each SIGHUP, in place of waiting for the next time. */
@@ -71,22 +73,25 @@ export async function openServerTls(
   await using opened = new AsyncDisposableStack();
   const cert = join(dir, `${id}.pem`);
   const own = join(dir, `${id}.key`);
-  // A server that had a key before it had a certificate keeps it: others know it by that key.
-  const key = await exists(own) ? own : join(data, "server.key");
-  const source = opened.use(openTlsFiles({ cert, key }, { log }));
-  const client = opened.use(openTlsClient(join(dir, "ca.pem"), { log }));
-  const identity = await identityOf(source.current.key, data);
-  const facts = readCertificate(source.current.cert);
+  const facts = atStart(() => readCertificate(readPem(cert)));
   if (facts.id !== id) {
     throw new CdnError(`${cert} is the certificate of ${facts.id ?? "no server"}, not of ${id}`, { source: "client" });
   }
+  // A server that had a key before it had a certificate keeps it: others know it by that key.
+  const hasOwn = await exists(own);
+  const identity = hasOwn ? await identityOf(atStart(() => readPem(own)), data) : await openIdentityKey(data);
   if (facts.publicKey?.toHex() !== identity.publicKey.toHex()) {
     throw new CdnError(
       `${cert} binds ${id} to another key than this server has: issue it anew with ` +
-        `"metacdn certs issue ${id} --public-key ${identity.publicKey.toBase64({ alphabet: "base64url" })}"`,
+        `"metacdn certs issue ${id} --name ${facts.names.join()} ` +
+        `--public-key ${identity.publicKey.toBase64({ alphabet: "base64url", omitPadding: true })}"`,
       { source: "client" },
     );
   }
+  const source = opened.use(
+    atStart(() => openTlsFiles({ cert, key: hasOwn ? own : join(data, "server.key") }, { log })),
+  );
+  const client = opened.use(atStart(() => openTlsClient(join(dir, "ca.pem"), { log })));
   if (!isFor(source.current.cert, host)) {
     throw new CdnError(
       `${cert} is for ${facts.names.join(", ")}, and others call this server by ${host} (--url): issue it anew with ` +

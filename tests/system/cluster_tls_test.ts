@@ -88,3 +88,36 @@ Deno.test({
     assertEquals(seen, { plain: Object.keys(wanted), tls: [] });
   },
 });
+
+Deno.test({
+  name: "a plain cluster goes over to TLS: each server keeps its id, its key and its objects",
+  ignore: !has("curl"),
+  async fn() {
+    await using cluster = await TlsCluster.start([]);
+    const env = { METACDN_CLUSTER_KEY: CLUSTER_KEY };
+    const plain = await three(cluster, { tls: false, env });
+    await uploadAndRead(cluster, plain, []);
+    const keys = new Map((await cluster.list(plain[0]!.url)).map(({ id, publicKey }) => [id, publicKey]));
+    for (const { id, running } of plain) {
+      const { code, stdout } = await runToEnd(
+        "certs",
+        ["issue", id, "--dir", cluster.certs].concat([
+          ...["--name", "localhost,127.0.0.1", "--public-key", keys.get(id)!],
+        ]),
+      );
+      assertEquals([code, stdout], [0, `wrote ${join(cluster.certs, `${id}.pem`)}\n`]);
+      running.signal("SIGTERM");
+      assertEquals(await running.status(), 0);
+    }
+    const servers = await three(cluster, { tls: true, env });
+    for (const { url } of servers) {
+      assertEquals(await cluster.curl(url + path), body);
+      const listed = await cluster.list(url);
+      assertEquals(listed.map(({ id, publicKey }) => [id, publicKey]).sort(), [...keys].sort());
+      assert(listed.every(({ url }) => url.startsWith("https:")));
+    }
+    await cluster.curl(`${servers[2]!.url}/after`, "-X", "PUT", "-d", "after", "-H", `Authorization: Bearer ${TOKEN}`);
+    await eventually(async () => await cluster.curl(`${servers[0]!.url}/after`) === "after", { what: "replication" });
+    for (const { running } of servers) assert(!/refused a peer|caught at/.test(running.stderr), running.stderr);
+  },
+});

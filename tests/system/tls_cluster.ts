@@ -16,7 +16,13 @@ export interface Server {
 }
 
 /** A server of the list, as far as tests look at it. */
-export type Listed = { id: string; url: string; certificate?: string; health: { state: string; error?: string } };
+export type Listed = {
+  id: string;
+  url: string;
+  publicKey: string;
+  certificate?: string;
+  health: { state: string; error?: string };
+};
 
 /** A folder with an authority, and what runs with its certificates. */
 export class TlsCluster implements AsyncDisposable {
