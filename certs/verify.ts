@@ -9,6 +9,8 @@ export interface PeerIdentity {
   id: string;
   /** Ed25519, 32 bytes. */
   publicKey: Uint8Array<ArrayBuffer>;
+  /** Since when that is so: of two certificates that name other keys the younger counts. */
+  notBeforeMs: number;
 }
 
 /**
@@ -33,7 +35,7 @@ export function verifyPeerCertificate(
   if (facts.id === null) throw refused("it names no server");
   if (facts.publicKey === null) throw refused(`it binds no identity key to ${facts.id}`);
   if (id !== undefined && id !== facts.id) throw refused(`it is that of ${facts.id}, not of ${id}`);
-  return { id: facts.id, publicKey: facts.publicKey };
+  return { id: facts.id, publicKey: facts.publicKey, notBeforeMs: facts.notBeforeMs };
 }
 
 /** What is known of certificates that a CA of ours signed, by the digests of both. Strangers' leave nothing here. */

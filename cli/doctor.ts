@@ -9,6 +9,7 @@ import {
   UsageError,
 } from "../runtime/flags.ts";
 import { readSecrets } from "../runtime/secrets.ts";
+import { caFlag, openTrust } from "./ca.ts";
 import { checkCertificates, checkClocks } from "./doctor/check_clocks.ts";
 import { checkDurability } from "./doctor/check_durability.ts";
 import { checkPrograms } from "./doctor/check_programs.ts";
@@ -23,6 +24,7 @@ const flags = {
   timeout: numberFlag("SECONDS", 10, "how long a program may take to answer", { least: 1, most: 600 }),
   json: switchFlag("print JSON in place of lines"),
   "token-file": stringFlag("FILE", null, "read the token from a file (else METACDN_TOKEN)"),
+  ca: caFlag,
 };
 
 const spec = {
@@ -65,14 +67,16 @@ export async function doctor(
     print(command.help);
     return 0;
   }
-  const { server, proxy, pricing, timeout, json, "token-file": tokenFile } = command.flags;
+  const { server, proxy, pricing, timeout, json, "token-file": tokenFile, ca } = command.flags;
   if (server.length === 0) throw new UsageError("--server must name a server");
   const { token } = readSecrets({ "token-file": tokenFile, "cluster-key-file": null }, {
     ...input,
     // The cluster key is not ours to read.
     env: (name) => name === "METACDN_TOKEN" ? input.env(name) : undefined,
   });
+  using trust = openTrust(ca, [...server, ...proxy, ...pricing]);
   const facts = await gather({
+    fetch: trust.fetch,
     servers: server,
     proxies: proxy,
     pricing,

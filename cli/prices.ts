@@ -5,12 +5,14 @@ import { readAll } from "../runtime/body.ts";
 import { type CommandInput, parseCommand, stringFlag, urlFlag, UsageError } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import { readSecrets } from "../runtime/secrets.ts";
+import { caFlag, openTrust } from "./ca.ts";
 import { columns } from "./table.ts";
 
 const flags = {
   pricing: urlFlag("http://127.0.0.1:8090", "the pricing server"),
   file: stringFlag("FILE", null, "for set: the sheet as JSON, in place of the one that is there"),
   "token-file": stringFlag("FILE", null, "read the token from a file (else METACDN_TOKEN)"),
+  ca: caFlag,
 };
 
 const spec = {
@@ -40,10 +42,11 @@ export async function prices(
     print(command.help);
     return 0;
   }
-  const { pricing, file, "token-file": tokenFile } = command.flags;
+  const { pricing, file, "token-file": tokenFile, ca } = command.flags;
   const [action = "list", place, ...changes] = command.args;
   const { token } = readSecrets({ "token-file": tokenFile, "cluster-key-file": null }, input);
-  const sheets = sheetsOf(new PeerClient({ token, source: "pricing" }), pricing);
+  using trust = openTrust(ca, [pricing]);
+  const sheets = sheetsOf(new PeerClient({ token, fetch: trust.fetch, source: "pricing" }), pricing);
   if (action === "list") {
     if (place !== undefined) throw new UsageError("list takes no place: get shows one sheet");
     for (const line of table(await sheets.list())) print(line);

@@ -17,14 +17,18 @@ import { listen, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
 import { readSecrets } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
+import { caFlag, openTrust } from "./ca.ts";
+import { checkAtHangup, listenTlsFlags, openListenTls } from "./tls.ts";
 
 const flags = {
   ...commonFlags("127.0.0.1:8090"),
+  ...listenTlsFlags,
   data: stringFlag("DIR", ".metacdn/pricing", "where the sheets and the usage are kept"),
   "expected-bytes-per-hour": sizeFlag(
     `${EXPECTED_BYTES_PER_HOUR / 1e9}GB`,
     "the bytes over which a server's hourly price is spread, where its sheet does not say",
   ),
+  ca: caFlag,
   peers: urlsFlag([], "other pricing servers, to keep prices and usage equal with"),
   id: nameFlag("NAME", null, "this server's name among its peers; made once and kept in the data folder unless given"),
   encoding: choiceFlag(["json", "protobuf"], "json", "what messages to peers are sent in"),
@@ -68,6 +72,9 @@ export async function pricing(argv: readonly string[], input: CommandInput): Pro
   requireSafeAddress(address, secrets.token);
   const log = createLogger({ level: rest["log-level"], format: rest["log-format"], program: "pricing" });
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
+  using tls = openListenTls(rest["tls-cert"], rest["tls-key"], { log });
+  using trust = openTrust(rest.ca, rest.peers, log);
+  using _hangup = checkAtHangup([tls, trust]);
   const service = createPricing({
     folder: data,
     secrets,
@@ -77,9 +84,10 @@ export async function pricing(argv: readonly string[], input: CommandInput): Pro
     peers: rest.peers,
     peerIntervalMs: rest["peer-interval"],
     codec: codecOf(rest.encoding),
+    fetch: trust.fetch,
   });
   try {
-    const listening = listen(address, service.handler, { log, token: secrets.token });
+    const listening = listen(address, service.handler, { log, token: secrets.token, tls });
     service.start();
     console.log(`listening ${listening.url}`);
     await aborted(stop);

@@ -13,7 +13,9 @@ import {
 import { createLogger } from "../runtime/log.ts";
 import { readSecrets } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
+import { caFlag, openTrust } from "./ca.ts";
 import type { Command } from "./command.ts";
+import { checkAtHangup, listenTlsFlags, openListenTls } from "./tls.ts";
 
 const { probeIntervalMs, sampleIntervalMs, priceIntervalMs, headTimeoutMs, idleTimeoutMs } = PROXY_DEFAULTS;
 const MOST_MS = 86_400_000;
@@ -51,6 +53,8 @@ const flags = {
   }),
   "no-front": switchFlag("let Deno.serve alone answer, without the faster door before it"),
   ...commonFlags("127.0.0.1:8000"),
+  ca: caFlag,
+  ...listenTlsFlags,
 };
 
 const spec: CommandSpec<typeof flags> = {
@@ -64,6 +68,10 @@ const spec: CommandSpec<typeof flags> = {
       "price alone decides; b is asked if a is away",
     ],
     ["curl -x http://127.0.0.1:8000 http://127.0.0.1:8080/photo.jpg", "as a forward proxy"],
+    [
+      "metacdn proxy --server https://a:8443 --ca ca.pem --listen :443 --tls-cert cdn.pem --tls-key cdn.key",
+      "servers by TLS with our own CA, viewers by HTTPS with a certificate of metacdn certs acme",
+    ],
     ["curl http://127.0.0.1:8000/-/explain?path=/photo.jpg", "why a request goes where it goes"],
   ],
   notes: ["Every answer has Metacdn-Route: who answered, by which policy, and whether prices were fresh."],
@@ -80,9 +88,14 @@ export const proxy: Command = async (argv, input) => {
   const secrets = readSecrets(values, input);
   const log = createLogger({ level: values["log-level"], format: values["log-format"], program: "proxy" });
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
+  using trust = openTrust(values.ca, [...values.server, ...values.pricing], log);
+  using viewers = openListenTls(values["tls-cert"], values["tls-key"], { log });
+  using _hangup = checkAtHangup([values.ca === null ? null : trust, viewers]);
   const serving = await serveProxy({
     secrets,
     log,
+    fetch: trust.fetch,
+    tls: { ca: trust.ca, viewers },
     settings: {
       servers: values.server,
       pricing: values.pricing,

@@ -1,6 +1,7 @@
 /** `metacdn server`: a content server. */
 import { codecOf } from "../proto/mod.ts";
 import {
+  addressFlag,
   choiceFlag,
   commonFlags,
   nameFlag,
@@ -13,7 +14,7 @@ import {
   urlsFlag,
   UsageError,
 } from "../runtime/flags.ts";
-import { listen, requireSafeAddress } from "../runtime/listen.ts";
+import { formatAddress, listen, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
 import { readSecrets } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
@@ -28,7 +29,7 @@ import {
   parsePolicy,
 } from "../server/mod.ts";
 import type { Command } from "./command.ts";
-import { openServerTls, tlsFlags } from "./tls.ts";
+import { checkAtHangup, openListenTls, openServerTls, tlsFlags } from "./tls.ts";
 
 const spec = {
   name: "server",
@@ -68,6 +69,9 @@ const spec = {
       most: 1000,
     }),
     ...tlsFlags,
+    "viewer-listen": addressFlag(null, "answer here too, with a certificate that browsers know"),
+    "viewer-cert": stringFlag("FILE", null, "with --viewer-listen: that certificate (metacdn certs acme)"),
+    "viewer-key": stringFlag("FILE", null, "with --viewer-listen: its private key"),
     "min-free": sizeFlag("64MiB", "refuse bytes that would leave less than this free on the disk", { least: 0 }),
     "min-copies": numberFlag(
       "N",
@@ -122,12 +126,23 @@ export const server: Command = async (argv, input) => {
     [...flags.peers, ...(flags.url ? [flags.url] : [])].find((url) => !url.startsWith("https:"));
   if (plain) throw new UsageError(`with --tls every URL must be https://, and ${plain} is not`);
   requireSafeAddress(flags.listen, secrets.token);
+  const viewerAddress = flags["viewer-listen"];
+  if ((viewerAddress === null) !== (flags["viewer-cert"] === null)) {
+    throw new UsageError("--viewer-listen, --viewer-cert and --viewer-key belong together");
+  }
+  if (viewerAddress) requireSafeAddress(viewerAddress, secrets.token);
   const policy = flags["cache-policy"] === null ? defaultRules : readPolicy(flags["cache-policy"], input.readTextFile);
   const log = createLogger({ level: flags["log-level"], format: flags["log-format"], program: "server" });
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
 
   const id = await keepServerId(flags.data, flags.id, () => makeServerId(Deno.hostname(), Math.random));
-  using tls = flags.tls ? await openServerTls({ dir: flags.certs, id, data: flags.data, log }) : null;
+  const host = new URL(flags.url ?? reachable(`https://${formatAddress(flags.listen)}`)).hostname;
+  using tls = flags.tls ? await openServerTls({ dir: flags.certs, id, host, data: flags.data, log }) : null;
+  using viewerTls = openListenTls(flags["viewer-cert"], flags["viewer-key"], {
+    log,
+    names: ["--viewer-cert", "--viewer-key"],
+  });
+  using _hangup = checkAtHangup([tls, viewerTls]);
   await using node = await openServer({
     ...(tls && { tls: tls.server }),
     data: flags.data,
@@ -160,6 +175,9 @@ export const server: Command = async (argv, input) => {
     log,
   });
   const listening = listen(flags.listen, node.handler, { log, token: secrets.token, tls: tls?.source ?? null });
+  const viewers = viewerAddress && viewerTls &&
+    listen(viewerAddress, node.handler, { log, token: secrets.token, tls: viewerTls });
+  if (viewers) log.info("listening for viewers", { url: viewers.url });
   const url = flags.url ?? reachable(listening.url);
   node.start(url, flags.peers);
   console.log(`listening ${listening.url}`);
@@ -168,7 +186,7 @@ export const server: Command = async (argv, input) => {
   await aborted(stop);
   log.info("stopping");
   await node.retire();
-  await listening.close();
+  await Promise.all([listening.close(), viewers?.close()]);
   return 0;
 };
 

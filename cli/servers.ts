@@ -12,6 +12,7 @@ import {
 } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import { readSecrets } from "../runtime/secrets.ts";
+import { caFlag, openTrust } from "./ca.ts";
 import { type ServersApi, serversApi } from "./servers_api.ts";
 import { heldByAlone, serversTable } from "./servers_text.ts";
 
@@ -21,6 +22,7 @@ const flags = {
   "no-wait": switchFlag("for drain: do not wait until nothing would be lost"),
   json: switchFlag("print JSON in place of a table or words"),
   "token-file": stringFlag("FILE", null, "read the token from a file (else METACDN_TOKEN)"),
+  ca: caFlag,
 };
 
 const spec = {
@@ -80,7 +82,7 @@ export async function servers(
     print(command.help);
     return 0;
   }
-  const { server: urls, json, force, "no-wait": noWait, "token-file": tokenFile } = command.flags;
+  const { server: urls, json, force, "no-wait": noWait, "token-file": tokenFile, ca } = command.flags;
   const [action = "list", name = "", ...more] = command.args;
   checkWords(action, name, more);
   if (urls.length === 0) throw new UsageError("--server must name a server");
@@ -91,7 +93,8 @@ export async function servers(
     // The cluster key is not ours to read.
     env: (name) => name === "METACDN_TOKEN" ? input.env(name) : undefined,
   });
-  const api = serversApi(new PeerClient({ token, source: "server" }), urls);
+  using trust = openTrust(ca, urls);
+  const api = serversApi(new PeerClient({ token, fetch: trust.fetch, source: "server" }), urls);
   const tell = (words: string, outcome: Record<string, unknown>) => print(json ? JSON.stringify(outcome) : words);
 
   if (action === "list") {

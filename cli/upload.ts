@@ -15,6 +15,7 @@ import {
 } from "../runtime/flags.ts";
 import { readSecrets } from "../runtime/secrets.ts";
 import { type FileTarget, listFiles, printable, upload as send, type UploadResult } from "../upload/mod.ts";
+import { caFlag, openTrust } from "./ca.ts";
 import type { Command } from "./command.ts";
 import { createProgress } from "./upload_progress.ts";
 
@@ -25,6 +26,7 @@ const flags = {
   encoding: choiceFlag(["json", "protobuf"], "json", "how messages are sent; protobuf is faster and a quarter smaller"),
   concurrency: numberFlag("N", 4, "chunks of a file under way at once", { least: 1, most: 16 }),
   "token-file": stringFlag("FILE", null, "read the server's token from a file (else METACDN_TOKEN)"),
+  ca: caFlag,
   quiet: switchFlag("say nothing but what went wrong"),
   json: switchFlag("print one JSON line a file on standard output"),
 };
@@ -53,12 +55,13 @@ export const upload: Command = async (argv, input) => {
     console.log(parsed.help);
     return 0;
   }
-  const { flags: { server, as, meta, encoding, concurrency, quiet, json, ...files }, args } = parsed;
+  const { flags: { server, as, meta, encoding, concurrency, quiet, json, ca, ...files }, args } = parsed;
   checkNames(args, as);
   const { token } = readSecrets({ ...files, "cluster-key-file": null }, {
     ...input,
     env: (name) => name === "METACDN_TOKEN" ? input.env(name) : undefined,
   });
+  using trust = openTrust(ca, [server]);
 
   let failures = 0;
   const fail = (file: string, error: string) => {
@@ -75,6 +78,7 @@ export const upload: Command = async (argv, input) => {
         meta,
         name: file === "-" ? "" : basename(file),
         token,
+        fetch: trust.fetch,
         codec: codecOf(encoding),
         concurrency,
         onProgress: progress.show,

@@ -3,7 +3,9 @@ import { encodeHex } from "@std/encoding/hex";
 import type { Codec } from "../proto/mod.ts";
 import { noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
+import type { Live } from "../runtime/live.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
+import type { TlsSource } from "../runtime/tls_source.ts";
 import { Brain } from "./brain.ts";
 import { Core } from "./core.ts";
 import { createHandler } from "./handler.ts";
@@ -21,6 +23,8 @@ export interface ProxyOptions {
   secrets?: Secrets;
   /** Silent unless given. */
   log?: Logger;
+  /** TLS to servers and viewers; none unless given. */
+  tls?: ProxyTls;
   /** A transport for forwarding, and one for each probe. */
   openTransport?: () => Transport;
   /** For the messages to servers and pricing servers. */
@@ -33,6 +37,17 @@ export interface ProxyOptions {
   random?: () => number;
   /** A name that no other run of any proxy has: the reporter of usage, and our name in Via. */
   id?: string;
+}
+
+/** Where a proxy talks TLS. */
+export interface ProxyTls {
+  /**
+   * The CAs (PEM) of servers that have an `https://` URL, beside those that Deno knows: then those alone are asked, and
+   * what runs on this machine. For messages, `fetch` must trust them too.
+   */
+  ca?: Live<readonly string[]> | null;
+  /** What viewers see. The front is not used then: `Deno.serve` answers them, by HTTP/2 where they like. */
+  viewers?: TlsSource | null;
 }
 
 /** A proxy that has its parts, but does not listen. */
@@ -62,7 +77,7 @@ export function newProxyId(): string {
 /** Puts a proxy together. `serveProxy` does that and listens. */
 export function createProxy(options: ProxyOptions = {}): Proxy {
   const { secrets = noSecrets, log = silentLogger, now = preciseNow, id = newProxyId() } = options;
-  const { openTransport = createRawTransport } = options;
+  const openTransport = transportOf(options);
   const settings = proxySettings(options.settings);
   const brain = createBrain({ ...options, id }, settings);
   const transport = openTransport();
@@ -100,7 +115,7 @@ export function createBrain(options: ProxyOptions & { id: string }, settings: Pr
     settings,
     clusterKey: secrets.clusterKey,
     token: secrets.token,
-    openTransport: options.openTransport ?? (() => createRawTransport()),
+    openTransport: transportOf(options),
     log,
     now,
     random,
@@ -108,4 +123,8 @@ export function createBrain(options: ProxyOptions & { id: string }, settings: Pr
     ...(options.codec ? { codec: options.codec } : {}),
     reporter: options.id,
   });
+}
+
+function transportOf({ openTransport, tls }: ProxyOptions): () => Transport {
+  return openTransport ?? (() => createRawTransport({ ca: tls?.ca ?? null }));
 }

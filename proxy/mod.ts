@@ -3,7 +3,7 @@
  * @module
  */
 export { checkName } from "./hosts.ts";
-export { createProxy, type Proxy, type ProxyOptions } from "./create.ts";
+export { createProxy, type Proxy, type ProxyOptions, type ProxyTls } from "./create.ts";
 export { POLICIES, type Policy } from "./score.ts";
 export { serveProxy, type ServeProxyOptions, type ServingProxy } from "./serve.ts";
 export { PROXY_DEFAULTS, type ProxySettings } from "./settings.ts";

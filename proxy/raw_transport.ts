@@ -2,6 +2,8 @@
  * A client for HTTP/1.1 on raw sockets: {@link createRawTransport}. `http1*.ts` read and write the bytes,
  * `pool.ts` keeps the connections; here stands the life of one request on one of them.
  */
+import { isLoopback } from "../runtime/guard.ts";
+import type { Live } from "../runtime/live.ts";
 import { Deadlines, type Watch } from "./deadlines.ts";
 import { formatRequestHead, Http1Error, type ResponseHead } from "./http1.ts";
 import { Connection, type Socket } from "./http1_connection.ts";
@@ -18,6 +20,8 @@ export interface ConnectedSocket extends Socket {
 
 /** Settings of {@link createRawTransport}; times in milliseconds. */
 export interface RawTransportOptions {
+  /** CAs (PEM) beside those that Deno knows; null: those alone, and plain connections. */
+  ca?: Live<readonly string[]> | null;
   /** For name, TCP and TLS together. */
   connectTimeoutMs?: number;
   /** See {@link UpstreamRequest.headTimeoutMs}. */
@@ -34,17 +38,21 @@ export interface RawTransportOptions {
   connectTls?: (to: { hostname: string; port: number }) => Promise<ConnectedSocket>;
 }
 
-type Settings = Required<RawTransportOptions>;
+type Settings = Required<Omit<RawTransportOptions, "ca">>;
 
-/** Sends requests by HTTP/1.1, over TLS where the origin says `https`. */
+/**
+ * Sends requests by HTTP/1.1, over TLS where the origin says `https`.
+ * @param options.ca with it, nothing is sent in the clear but to this machine
+ */
 export function createRawTransport({
+  ca = null,
   connectTimeoutMs = 5_000,
   headTimeoutMs = 30_000,
   idleTimeoutMs = 30_000,
   poolSize = 64,
   idleConnectionMs = 20_000,
-  connect = (to) => Deno.connect(to),
-  connectTls = (to) => Deno.connectTls({ ...to, alpnProtocols: ["http/1.1"] }),
+  connect = (to) => connectPlain(to, ca !== null),
+  connectTls = (to) => connectOverTls(to, ca?.current ?? []),
 }: RawTransportOptions = {}): Transport {
   const settings: Settings = {
     connectTimeoutMs,
@@ -369,6 +377,28 @@ class Exchange implements BodyOwner {
     if (!connection) return;
     if (reusable && !connection.hasMore && !connection.closed) this.#pool.give(this.#request.origin, connection);
     else connection.close();
+  }
+}
+
+// deno-lint-ignore require-await -- so that what it throws is a rejection
+async function connectPlain(to: { hostname: string; port: number }, overTlsOnly: boolean): Promise<ConnectedSocket> {
+  if (!overTlsOnly || isLoopback(to.hostname)) return Deno.connect(to);
+  throw new Error(`${to.hostname}:${to.port} has an http:// URL, and here servers are asked over TLS alone`);
+}
+
+async function connectOverTls(
+  to: { hostname: string; port: number },
+  caCerts: readonly string[],
+): Promise<ConnectedSocket> {
+  const plain = await Deno.connect(to);
+  try {
+    plain.setNoDelay(true); // what stands on it has no such method, and would let the pieces of a body wait
+    return await Deno.startTls(plain, { hostname: to.hostname, alpnProtocols: ["http/1.1"], caCerts: [...caCerts] });
+  } catch (error) {
+    try {
+      plain.close();
+    } catch { /* taken over already */ }
+    throw error;
   }
 }
 

@@ -43,6 +43,7 @@ export async function serveProxy(
       settings: proxySettings(options.settings),
       log,
       token: secrets.token,
+      tls: options.tls?.viewers ?? null,
     });
     proxy.start(listening.port);
     return {
@@ -67,6 +68,7 @@ export async function serveProxy(
     view: () => brain.view(),
     observe: (observation) => brain.observe(observation),
     log,
+    ...(options.tls ? { tls: options.tls } : {}),
     ...(spawn ? { spawn } : {}),
   });
   let port: number;
@@ -77,12 +79,15 @@ export async function serveProxy(
     throw error;
   }
   brain.onView((view) => pool.show(view));
+  const { ca, viewers } = options.tls ?? {};
+  const ignore = [ca?.onChange(() => pool.showTls()), viewers?.onChange(() => pool.showTls())];
   brain.start();
   return {
-    url: `http://${formatAddress({ ...address, port })}`,
+    url: `${viewers ? "https" : "http"}://${formatAddress({ ...address, port })}`,
     port,
     view: () => brain.view(),
     async close(graceMs = 5000) {
+      for (const end of ignore) end?.();
       await pool.close(graceMs);
       await brain.close();
     },

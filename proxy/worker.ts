@@ -3,7 +3,9 @@
  * sends back what it saw, in batches.
  */
 import type { Listening } from "../runtime/listen.ts";
+import { LiveValue } from "../runtime/live.ts";
 import type { Logger } from "../runtime/log.ts";
+import type { TlsPair } from "../runtime/tls_pair.ts";
 import { Batch } from "./batch.ts";
 import { Core } from "./core.ts";
 import { openDoor } from "./door.ts";
@@ -12,6 +14,7 @@ import type { FromWorker, LearntSizes, ToWorker } from "./messages.ts";
 import { preciseNow } from "./create.ts";
 import { createRawTransport } from "./raw_transport.ts";
 import { SizeMemory } from "./sizes.ts";
+import type { Transport } from "./transport.ts";
 import type { View } from "./view.ts";
 
 /** How long what was seen may wait to be sent, in milliseconds. */
@@ -29,7 +32,10 @@ const scope = self as unknown as {
 let view: View;
 let sizes: SizeMemory;
 let listening: Listening;
-const transport = createRawTransport();
+let transport: Transport;
+/** Null where there is no TLS on that side. */
+let ca: LiveValue<readonly string[]> | null = null;
+let viewers: LiveValue<TlsPair> | null = null;
 
 const batch = new Batch();
 let learnt: LearntSizes = [];
@@ -66,7 +72,10 @@ function cloneable(fields: Record<string, unknown>): Record<string, unknown> {
   );
 }
 
-function start({ address, settings, secrets, pseudonym }: Extract<ToWorker, { kind: "start" }>): void {
+function start({ address, settings, secrets, pseudonym, tls }: Extract<ToWorker, { kind: "start" }>): void {
+  ca = tls.ca && new LiveValue(tls.ca);
+  viewers = tls.viewers && new LiveValue(tls.viewers);
+  transport = createRawTransport({ ca });
   sizes = new SizeMemory({ assumedBytes: settings.assumedBytes });
   const core = new Core({
     settings,
@@ -94,6 +103,7 @@ function start({ address, settings, secrets, pseudonym }: Extract<ToWorker, { ki
       log,
       token: secrets.token,
       reusePort: true,
+      tls: viewers,
     });
     scope.postMessage({ kind: "listening", port: listening.port });
   } catch (error) {
@@ -108,6 +118,10 @@ scope.onmessage = async ({ data }) => {
       return start(data);
     case "view":
       view = data.view;
+      return;
+    case "tls":
+      if (data.tls.ca) ca?.set(data.tls.ca);
+      if (data.tls.viewers) viewers?.set(data.tls.viewers);
       return;
     case "sizes":
       for (const [target, bytes] of data.sizes) sizes.learn(target, bytes);

@@ -4,7 +4,8 @@ import type { Secrets } from "../runtime/guard.ts";
 import type { ListenAddress } from "../runtime/listen.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Observation } from "./forwarding.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { ProxyTls } from "./create.ts";
+import type { FromWorker, ToWorker, WorkerTls } from "./messages.ts";
 import type { ProxySettings } from "./settings.ts";
 import type { View } from "./view.ts";
 
@@ -19,6 +20,7 @@ export interface WorkersOptions {
   secrets: Secrets;
   pseudonym: string;
   view(): View;
+  tls?: ProxyTls;
   observe(observation: Observation): void;
   log: Logger;
   /** A new isolate that runs `worker.ts`; tests put in others. */
@@ -56,6 +58,19 @@ export class Workers {
   /** Sends each the newest view. */
   show(view: View): void {
     for (const worker of this.#running) send(worker, { kind: "view", view });
+  }
+
+  /** Sends each the certificates that count now. */
+  showTls(): void {
+    for (const worker of this.#running) send(worker, { kind: "tls", tls: this.#tls() });
+  }
+
+  #tls(): WorkerTls {
+    const { ca, viewers } = this.#options.tls ?? {};
+    return {
+      ca: ca?.current ?? null,
+      viewers: viewers ? { cert: viewers.current.cert, key: viewers.current.key } : null,
+    };
   }
 
   /** Ends them all, when they have answered what they have, or after `graceMs`. */
@@ -96,7 +111,15 @@ export class Workers {
         reject(new CdnError(`A worker died: ${event.message}`, { source: "server" }));
         this.#restart();
       };
-      send(worker, { kind: "start", address: this.#address, settings, secrets, pseudonym, view: view() });
+      send(worker, {
+        kind: "start",
+        address: this.#address,
+        settings,
+        secrets,
+        pseudonym,
+        view: view(),
+        tls: this.#tls(),
+      });
     });
   }
 

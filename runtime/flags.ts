@@ -183,7 +183,10 @@ export function switchFlag(help: string): Flag<boolean> {
 }
 
 /** `HOST:PORT`, `:PORT`, or `PORT` (then on 127.0.0.1). */
-export function addressFlag(fallbackText: string, help: string): Flag<ListenAddress> {
+export function addressFlag<T extends string | null>(
+  fallbackText: T,
+  help: string,
+): Flag<ListenAddress | (T extends null ? null : never)> {
   const parse = (text: string): ListenAddress => {
     const match = /^(?:(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]*):)?(\d{1,5})$/.exec(text);
     const port = Number(match?.[2]);
@@ -191,7 +194,9 @@ export function addressFlag(fallbackText: string, help: string): Flag<ListenAddr
     const host = match[1];
     return { hostname: host === undefined ? "127.0.0.1" : host.replace(/^\[(.*)\]$/, "$1") || "0.0.0.0", port };
   };
-  return single("HOST:PORT", parse(fallbackText), help, parse, { fallbackText });
+  type Value = ListenAddress | (T extends null ? null : never);
+  if (fallbackText === null) return single<Value>("HOST:PORT", null as Value, help, parse);
+  return single<Value>("HOST:PORT", parse(fallbackText), help, parse, { fallbackText });
 }
 
 /** One URL of a program of ours: `http://host:port`. */

@@ -1,4 +1,4 @@
-/** Ending well: one signal for everything that a program started. */
+/** Signals from outside: ending well, by one signal for everything that a program started, and reading files again. */
 
 /**
  * Aborts on SIGINT and SIGTERM, once; a second signal ends the process at once. With
@@ -13,6 +13,12 @@ export function stopSignal({ supervised = false }: { supervised?: boolean } = {}
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, onSignal);
   if (supervised) whenInputEnds().then(() => controller.abort());
   return controller.signal;
+}
+
+/** Calls `listener` at each SIGHUP, which until this is disposed of does not end the program. */
+export function onHangup(listener: () => void): Disposable {
+  Deno.addSignalListener("SIGHUP", listener);
+  return { [Symbol.dispose]: () => Deno.removeSignalListener("SIGHUP", listener) };
 }
 
 /** Resolves when `signal` aborts. */

@@ -1,15 +1,11 @@
 /** Where a server that listens with TLS has its certificate from, and hears of a new one. */
+import { type Live, LiveValue } from "./live.ts";
 import type { Logger } from "./log.ts";
 import { checkTlsPair, readPem, type TlsPair } from "./tls_pair.ts";
 import { watchFiles } from "./tls_watch.ts";
 
 /** A certificate that may be replaced by another while the program runs. */
-export interface TlsSource {
-  /** What to present now. */
-  readonly current: TlsPair;
-  /** Calls `listener` with each later one; what comes back ends that. */
-  onChange(listener: (pair: TlsPair) => void): () => void;
-}
+export type TlsSource = Live<TlsPair>;
 
 /** A source that reads two files. */
 export interface TlsFiles extends TlsSource, Disposable {
@@ -31,8 +27,7 @@ export function openTlsFiles(
     checkTlsPair(pair, now(), `${files.cert} with ${files.key}`);
     return pair;
   };
-  const listeners = new Set<(pair: TlsPair) => void>();
-  let current: TlsPair;
+  let value: LiveValue<TlsPair>;
   const watch = watchFiles([files.cert, files.key], () => {
     let pair: TlsPair;
     try {
@@ -41,25 +36,21 @@ export function openTlsFiles(
       log.error("the certificate changed to one that is of no use; the one before stays", { error });
       return;
     }
-    if (pair.cert === current.cert && pair.key === current.key) return;
-    current = pair;
+    if (pair.cert === value.current.cert && pair.key === value.current.key) return;
     log.info("the certificate changed", { file: files.cert });
-    for (const listener of listeners) listener(pair);
+    value.set(pair);
   }, { everyMs });
   try {
-    current = read();
+    value = new LiveValue(read());
   } catch (error) {
     watch[Symbol.dispose]();
     throw error;
   }
   return {
     get current() {
-      return current;
+      return value.current;
     },
-    onChange(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    onChange: (listener) => value.onChange(listener),
     check: watch.check,
     [Symbol.dispose]: watch[Symbol.dispose],
   };

@@ -54,7 +54,7 @@ export interface ServerTls {
   /** Calls when there is a new one. */
   onRenewed: (listener: () => void) => void;
   /** What another server's certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
-  verifyCertificate: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
+  verifyCertificate: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array; notBeforeMs?: number };
   /** Trusts our CA, and refuses plain text. */
   fetch: typeof globalThis.fetch;
 }

@@ -1,6 +1,6 @@
 /** Puts the parts of one server together. */
 import { create } from "@bufbuild/protobuf";
-import { type Codec, jsonCodec, type Manifest, wire } from "../proto/mod.ts";
+import { type Codec, jsonCodec, type Manifest, splitTarget, wire } from "../proto/mod.ts";
 import { Guard, type GuardOptions, noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
@@ -10,6 +10,7 @@ import { HybridClock } from "../proto/clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
 import { answer } from "./exchange.ts";
 import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
+import { Refusals } from "./refusals.ts";
 import { HotBodies } from "./serve/hot.ts";
 import { type CacheRules, defaultRules } from "./serve/policy.ts";
 import type { Store } from "./store/store.ts";
@@ -140,6 +141,7 @@ export async function createServer({
     now,
     ready: isReady,
   };
+  const refusals = new Refusals(log);
   const owned = made.move();
 
   let retiring: Promise<void> | undefined;
@@ -152,10 +154,11 @@ export async function createServer({
 
   return {
     identity,
-    async handler(request) {
+    async handler(request, info) {
       try {
         return await answer(request, parts);
       } catch (error) {
+        refusals.note(pathOf(request), error, { from: info?.remoteAddr?.hostname ?? "", nowMs: now() });
         return problemResponse(error, log);
       }
     },
@@ -167,6 +170,14 @@ export async function createServer({
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function pathOf({ url }: Request): string {
+  try {
+    return splitTarget(url).path;
+  } catch {
+    return "";
+  }
 }
 
 function alone({ identity, store }: Needs): Cluster {

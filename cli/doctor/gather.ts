@@ -35,6 +35,8 @@ export interface GatherOptions {
   pricing: readonly string[];
   token: string | null;
   timeoutMs: number;
+  /** Another `fetch`: for servers whose certificates are from our own CA. */
+  fetch?: typeof globalThis.fetch;
   now: () => number;
   /** Told of what is still waited for after `slowMs`. */
   note: (line: string) => void;
@@ -43,8 +45,8 @@ export interface GatherOptions {
 
 /** Never throws for what others do or fail to do: that is what is reported. */
 export async function gather(options: GatherOptions): Promise<Facts> {
-  const { token, timeoutMs, now, note, slowMs = 1500 } = options;
-  const client = new PeerClient({ token, source: "server" });
+  const { token, timeoutMs, now, note, slowMs = 1500, fetch = globalThis.fetch } = options;
+  const client = new PeerClient({ token, fetch, source: "server" });
   const slowly = async <T>(what: string, work: Promise<T>): Promise<T> => {
     const timer = setTimeout(() => note(`waiting for ${what}`), slowMs);
     try {
@@ -53,7 +55,7 @@ export async function gather(options: GatherOptions): Promise<Facts> {
       clearTimeout(timer);
     }
   };
-  const ask = (url: string, path: string) => slowly(`${url}${path}`, probe(`${url}${path}`, { timeoutMs, now }));
+  const ask = (url: string, path: string) => slowly(`${url}${path}`, probe(`${url}${path}`, { timeoutMs, now, fetch }));
   const view = async (url: string): Promise<View> => {
     try {
       const servers = await slowly(`${url}/-/v1/servers`, serversApi(client, [url]).list(timeoutMs));

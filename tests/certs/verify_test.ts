@@ -44,15 +44,22 @@ function refusal(bytes: Uint8Array, { cas = pinned as Uint8Array[], nowMs = NOW_
   return error.message;
 }
 
+/** Since when a certificate of {@link newServer} is valid: a little before it is made. */
+const notBeforeMs = NOW_MS - 5 * 60_000;
+
 Deno.test("a certificate of our CA says who the peer is, the first time and later", async () => {
   const { cert, publicKey } = await newServer(ca);
   for (let round = 0; round < 2; round++) {
-    assertEquals(verifyPeerCertificate(der(cert), pinned, NOW_MS), { id: "a", publicKey });
-    assertEquals(verifyPeerCertificate(der(cert), pinned, NOW_MS, { id: "a" }), { id: "a", publicKey });
+    assertEquals(verifyPeerCertificate(der(cert), pinned, NOW_MS), { id: "a", publicKey, notBeforeMs });
+    assertEquals(verifyPeerCertificate(der(cert), pinned, NOW_MS, { id: "a" }), { id: "a", publicKey, notBeforeMs });
   }
   const { publicKey: tlsKey } = await makeKeyPair("P-256");
   const other = await newServer(ca, { tlsKey });
-  assertEquals(verifyPeerCertificate(der(other.cert), pinned, NOW_MS), { id: "a", publicKey: other.publicKey });
+  assertEquals(verifyPeerCertificate(der(other.cert), pinned, NOW_MS), {
+    id: "a",
+    publicKey: other.publicKey,
+    notBeforeMs,
+  });
 });
 
 Deno.test("while one CA follows another, both are believed", async () => {
@@ -120,7 +127,7 @@ Deno.test("bytes that are no certificate are refused, and a changed certificate 
     else {
       // Behind it a parser may overlook a bit that means nothing; nobody becomes another by it.
       try {
-        assertEquals(verifyPeerCertificate(bad, pinned, NOW_MS), { id: "a", publicKey });
+        assertEquals(verifyPeerCertificate(bad, pinned, NOW_MS), { id: "a", publicKey, notBeforeMs });
       } catch (error) {
         assertInstanceOf(error, CdnError);
         changed++;

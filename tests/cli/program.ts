@@ -19,7 +19,13 @@ export function commandLine(command: string, args: string[]): string[] {
 }
 
 /** Our own settings must not reach the child: what a developer has set would change what is tested. */
-export const plainEnv = { METACDN_TOKEN: "", METACDN_CLUSTER_KEY: "", METACDN_SERVER: "", NO_COLOR: "1" };
+export const plainEnv = {
+  METACDN_TOKEN: "",
+  METACDN_CLUSTER_KEY: "",
+  METACDN_SERVER: "",
+  METACDN_CA: "",
+  NO_COLOR: "1",
+};
 
 /** Runs a command to its end. */
 export async function runToEnd(

@@ -2,7 +2,7 @@
 import { join } from "@std/path";
 import { CdnError, compareVersions, type Manifest } from "../../../proto/mod.ts";
 import type { ClusterSettings } from "../../../server/cluster/mod.ts";
-import { MAX_AHEAD_MS } from "../../../server/clock.ts";
+import { MAX_AHEAD_MS } from "../../../proto/clock.ts";
 import { until, untilJoined } from "./node.ts";
 import { Actor } from "./story_actor.ts";
 import { durationFrom, held, refusal, told } from "./story_told.ts";
