@@ -41,7 +41,7 @@ export async function receive(request: Request, path: string, parts: Parts): Pro
   const metadata = readMetadata(path, headers);
   const sha256 = expectedDigest(headers);
   const precondition = preconditionOf(request);
-  precondition?.(await store.get(path));
+  precondition?.(cluster.wanted(path) ?? await store.get(path));
 
   const chunks = readChunks(request.body, { limit: limits.maxObjectSize, idleMs: limits.idleMs });
   const staged = await store.stage(chunks, { ...(sha256 !== null && { sha256 }), ...(size !== null && { size }) });

@@ -47,7 +47,7 @@ const ATTEMPTS = 10;
 export function createWriter(
   { store, cluster, clock, now }: {
     store: Store;
-    cluster: Pick<Cluster, "sign" | "copies" | "draining">;
+    cluster: Pick<Cluster, "sign" | "copies" | "draining" | "wanted">;
     clock: HybridClock;
     now: () => number;
   },
@@ -66,7 +66,7 @@ export function createWriter(
     }
     return lock.run(path, async (): Promise<Written> => {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const current = await store.get(path);
+        const current = cluster.wanted(path) ?? await store.get(path);
         const manifest = cluster.sign(decide(current, () => clock.next(now(), current?.version)));
         if (await store.put(manifest)) {
           return { manifest, copies: cluster.copies(manifest), created: !isLive(current) };

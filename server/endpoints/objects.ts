@@ -15,7 +15,7 @@ export async function list({ request, query, parts }: Call): Promise<Response> {
 /** GET /-/v1/objects/<path>: as open as the object itself. */
 export async function describe({ request, segments, parts }: Call): Promise<Response> {
   const path = decodePath(`/${segments.path}`);
-  const manifest = await parts.store.get(path);
+  const manifest = parts.cluster.wanted(path) ?? await parts.store.get(path);
   if (!isLive(manifest)) throw notFound(path, manifest);
   return messageResponse(request, wire.ManifestSchema, manifestToWire(manifest), {
     headers: { "metacdn-version": formatVersion(manifest.version) },

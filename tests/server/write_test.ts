@@ -16,6 +16,7 @@ function writerOn(store: Store, nowMs = 1000, draining = false) {
     sign: (manifest: Manifest) => ({ ...manifest, signature: btoa("s".repeat(64)) }),
     copies: () => 3,
     draining: () => draining,
+    wanted: () => null,
   };
   return createWriter({ store, cluster, clock: new HybridClock("me"), now: () => nowMs });
 }

@@ -68,6 +68,8 @@ class Round {
   #refused = 0;
   #kills = 0;
   #writing = true;
+  /** Hears at once who has just acknowledged something. */
+  #onAcknowledged: (node: Node) => void = () => {};
 
   constructor(world: World, options: OrdealOptions) {
     this.#options = { servers: 5, operations: 100, writers: 4, readers: 3, ...options };
@@ -127,6 +129,7 @@ class Round {
         this.#history.begin(path, state);
         if (await this.#try(node, path, bytes, bySession)) {
           this.#history.acknowledge(path, state);
+          this.#onAcknowledged(node);
           break;
         }
         this.#refused++;
@@ -185,10 +188,9 @@ class Round {
     const lossAt = chance.between(0, 1);
     for (let turn = 0; this.#writing || turn <= lossAt; turn++) {
       await this.#afterOperations(chance.between(5, 20));
-      const node = chance.pick(this.nodes);
-      await node.kill();
-      this.#kills++;
       const losesDisk = turn === lossAt;
+      const node = await this.#killed(chance);
+      this.#kills++;
       await this.#afterOperations(chance.between(3, 15));
       if (losesDisk) await this.#replace(node);
       else {
@@ -198,6 +200,19 @@ class Round {
       // With one more emptied disk, what has only begun to be copied would be gone.
       if (losesDisk) await this.#filled(node);
     }
+  }
+
+  /** Kills any server; while there is writing, in the moment in which it has acknowledged something. */
+  async #killed(chance: Chance): Promise<Node> {
+    const acknowledged = Promise.withResolvers<[Node, Promise<void>]>();
+    this.#onAcknowledged = (node) => {
+      this.#onAcknowledged = () => {};
+      acknowledged.resolve([node, node.kill()]);
+    };
+    this.#afterOperations(20).then(() => this.#onAcknowledged(chance.pick(this.nodes)), acknowledged.reject);
+    const [node, gone] = await acknowledged.promise;
+    await gone;
+    return node;
   }
 
   /** It comes back with nothing, as an operator would bring it back. */
