@@ -7,7 +7,7 @@ import { openTlsClient, type TlsClient } from "../../runtime/tls_client.ts";
 import { runToEnd } from "../cli/program.ts";
 import { eventually } from "../kit/mod.ts";
 import { has } from "./clients.ts";
-import { alive, certs, CLUSTER_KEY, type Server, TlsCluster, TOKEN } from "./tls_cluster.ts";
+import { alive, certs, CLUSTER_KEY, type Server, TlsCluster, TOKEN, trouble } from "./tls_cluster.ts";
 
 const auth = { authorization: `Bearer ${TOKEN}` };
 
@@ -140,7 +140,7 @@ Deno.test({
     await before.running.status();
     const a = await cluster.server("a", { env: { METACDN_CLUSTER_KEY: CLUSTER_KEY }, args: ["--min-copies", "1"] });
     const servers = [a, b];
-    await eventually(() => /a server did not answer id=b .*expired/.test(a.running.stderr), {
+    await eventually(async () => (await trouble(cluster, a.url, "b")).includes("expired"), {
       what: "a refusing b's certificate",
       deadlineMs: 60_000,
     });
