@@ -94,3 +94,8 @@ export async function certs(...args: string[]): Promise<void> {
 export function alive(listed: readonly Listed[]): string[] {
   return listed.filter(({ health }) => health.state === "alive").map(({ id }) => id).sort();
 }
+
+/** Why a server is not called well, as another's list has it. */
+export async function trouble(cluster: TlsCluster, url: string, id: string): Promise<string> {
+  return (await cluster.list(url)).find((one) => one.id === id)?.health.error ?? "";
+}
