@@ -7,7 +7,7 @@
  */
 import { CdnError } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import type { Store } from "../store/store.ts";
+import { bodySize, type Store } from "../store/store.ts";
 import type { Network, Partials } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { Slots } from "./slots.ts";
@@ -191,6 +191,8 @@ export class Puller {
     // Large bodies leave places to the others.
     using _large = size < settings.largeBytes ? null : await this.#largeSlots.acquire(signal);
     using _slot = await this.#slots.acquire(signal);
+    // Who asks may have looked before an earlier flight ended.
+    if (await bodySize(store, sha256) === size) return;
     try {
       await this.#bring(flight);
     } catch (error) {

@@ -6,6 +6,7 @@ import { signManifest } from "../../../proto/manifest_signature.ts";
 import { recordBytes } from "../../../proto/record_signature.ts";
 import { serversTable } from "../../../cli/servers_text.ts";
 import { openIdentityKey } from "../../../runtime/identity_key.ts";
+import { tempDir } from "../../kit/temp_dir.ts";
 import { digest, type Node, type NodeOptions, noise, startNode, until, untilJoined } from "./node.ts";
 import { offering, outcomes } from "./offering.ts";
 
@@ -71,7 +72,8 @@ Deno.test("a manifest of which any field was changed is refused, and who offers 
 Deno.test("what an unknown server, or nobody, or another one signed spreads to none, whichever way it comes", async () => {
   await using nodes = await pair();
   const { a, b } = nodes;
-  const stranger = await Deno.makeTempDir();
+  await using dir = await tempDir();
+  const stranger = dir.path;
   const right = await a.put("/right", "right");
   const version = { ...right.version, wallMs: right.version.wallMs + 1 };
   const lies: Record<string, Manifest> = {
@@ -92,11 +94,9 @@ Deno.test("what an unknown server, or nobody, or another one signed spreads to n
   await a.put("/later", "later");
   await until("all else goes on", async () => await b.text("/later") === "later");
   // Asked for in a comparison.
-  b.cluster.servers();
   await b.cluster.durability();
   for (const path of Object.keys(lies)) assertEquals(await b.store.get(path), null, path);
   assertEquals(caught(a, "b"), [], "who refuses is not at fault");
-  await Deno.remove(stranger, { recursive: true });
 });
 
 for (const shows of ["an older version", "no version"] as const) {
@@ -126,7 +126,8 @@ Deno.test("a record of a server with another key, or signed by another one, is r
   };
   await using c = await startNode("c", { peers: [a.url] });
   await untilJoined(a, b, c);
-  const evil = await openIdentityKey(await Deno.makeTempDir());
+  await using dir = await tempDir();
+  const evil = await openIdentityKey(dir.path);
   const ahead = (record: wire.Server) => {
     record.updated = clone(wire.VersionSchema, record.updated!);
     record.updated.wallMs += 1000n;
