@@ -12,10 +12,18 @@ export interface Program extends AsyncDisposable {
   peakBytes(): number;
 }
 
-/** Starts `deno run … SCRIPT ARGS` and waits for its line `listening URL`. */
-export async function startProgram(args: string[], env: Record<string, string> = {}): Promise<Program> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", ...args],
+/**
+ * Starts `deno run … SCRIPT ARGS` and waits for its line `listening URL`.
+ * @param prefix a command that runs another, such as `ip netns exec NAME`
+ */
+export async function startProgram(
+  args: string[],
+  env: Record<string, string> = {},
+  prefix: string[] = [],
+): Promise<Program> {
+  const [command, ...words] = [...prefix, Deno.execPath(), "run", "--no-prompt", ...args];
+  const child = new Deno.Command(command!, {
+    args: words,
     cwd: ROOT,
     env: { METACDN_SUPERVISED: "1", ...env },
     stdin: "piped",
