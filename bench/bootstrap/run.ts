@@ -12,7 +12,11 @@ import { median, run, table } from "../kit.ts";
 import { heldBy, noise, put, type Server, startServer, TOKEN, until } from "../spread/fleet.ts";
 import { canMakeNetworks, type Machine, Network } from "./network.ts";
 
-const flags = parseArgs(Deno.args, { string: ["rounds", "mbit"], default: { rounds: "3", mbit: "200,0" } });
+const flags = parseArgs(Deno.args, { string: ["rounds", "mbit"], default: { rounds: "3", mbit: "200,0" } }) as {
+  rounds: string;
+  mbit: string;
+  _: (string | number)[];
+};
 const rounds = Number(flags.rounds);
 const cases = (flags._.length > 0 ? flags._.map(String) : [`${10 << 10}x10000`, `${256 << 20}x4`]).map((text) => {
   const [size, count] = text.split("x").map(Number);

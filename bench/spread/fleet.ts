@@ -1,5 +1,5 @@
 /** Servers as real processes, with data folders on a real disk, and what an experiment asks of them. */
-import { startProgram, type Program } from "../kit.ts";
+import { type Program, startProgram } from "../kit.ts";
 
 /** What everybody in an experiment shares: requests between servers are signed, as they are in earnest. */
 export const TOKEN = "bench-token-0123456789abcdef0123456789";
@@ -25,14 +25,18 @@ export interface Server extends Program {
 /** Starts `metacdn server`; its log goes to `DATA.log`. */
 export async function startServer({ id, data, peers = [], machine, flags = [] }: ServerOptions): Promise<Server> {
   const address = machine?.address ?? "127.0.0.1";
-  const program = await startProgram([
-    "-P=server",
-    "main.ts",
-    "server",
-    ...["--listen", `${address}:0`, "--id", id, "--data", data, "--log-level", "warn", "--scrub-rate", "0"],
-    ...(peers.length ? ["--peers", peers.join(",")] : []),
-    ...flags,
-  ], { METACDN_TOKEN: TOKEN, METACDN_CLUSTER_KEY: CLUSTER_KEY }, machine?.prefix);
+  const program = await startProgram(
+    [
+      "-P=server",
+      "main.ts",
+      "server",
+      ...["--listen", `${address}:0`, "--id", id, "--data", data, "--log-level", "warn", "--scrub-rate", "0"],
+      ...(peers.length ? ["--peers", peers.join(",")] : []),
+      ...flags,
+    ],
+    { METACDN_TOKEN: TOKEN, METACDN_CLUSTER_KEY: CLUSTER_KEY },
+    machine?.prefix,
+  );
   return Object.assign(program, { id, data });
 }
 
