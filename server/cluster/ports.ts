@@ -59,8 +59,11 @@ export interface WantedTable {
   get(path: string): Manifest | null;
   /** Adds or replaces. */
   set(manifest: Manifest): void;
-  /** Those of a version only, so that a newer one is not lost. False where it is another one, or none. */
-  remove(path: string, version: Manifest["version"]): boolean;
+  /**
+   * Those of a version only, so that a newer one is not lost. False where it is another one, or none.
+   * @param options.soon it need not be durable at once: the store has it, and a start finds that out again
+   */
+  remove(path: string, version: Manifest["version"], options?: { soon: boolean }): boolean;
   /** In the order in which they were first set, behind the place `after` (0: from the start). */
   next(after: number, limit: number): { manifest: Manifest; place: number }[];
   /** By path, behind `after`. */
