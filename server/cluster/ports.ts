@@ -33,6 +33,15 @@ export interface Network {
     url: string,
     options: { sha256: string; start: number; idleMs: number; signal: AbortSignal },
   ): Promise<IncomingBody>;
+  /**
+   * Asks for several small bodies at once (`small_bodies.ts`): one each, in their order; null for one that is not
+   * given. Not verified. A network may lack it: then they are asked for one by one.
+   */
+  smallBodies?(
+    url: string,
+    bodies: readonly { sha256: string; size: number }[],
+    options: { timeoutMs: number; signal: AbortSignal },
+  ): Promise<(Uint8Array<ArrayBuffer> | null)[]>;
 }
 
 /** What a cluster remembers over a restart; every change is durable when the method returns. */
