@@ -59,6 +59,18 @@ export function peakBytes(pid: number): number {
   return Number(/\d+/.exec(new TextDecoder().decode(stdout))?.[0] ?? 0) * 1024;
 }
 
+/** The resident memory of a process now, in bytes. */
+export function residentBytes(pid: number): number {
+  const { stdout } = new Deno.Command("grep", { args: ["VmRSS", `/proc/${pid}/status`], stderr: "null" }).outputSync();
+  return Number(/\d+/.exec(new TextDecoder().decode(stdout))?.[0] ?? 0) * 1024;
+}
+
+/** User and system time of a process so far (proc(5): fields 14 and 15 of stat, in hundredths of a second). */
+export async function cpuSeconds(pid: number): Promise<number> {
+  const fields = (await run("cat", [`/proc/${pid}/stat`])).split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** Runs a command to its end; throws with what it printed where it fails. */
 export async function run(command: string, args: string[], options: Deno.CommandOptions = {}): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(command, {

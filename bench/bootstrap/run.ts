@@ -8,7 +8,7 @@
  * each server runs in a network namespace. Rounds take turns: curl, we, curl, we. curl syncs nothing; we sync all.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { median, run, table } from "../kit.ts";
+import { cpuSeconds, median, run, table } from "../kit.ts";
 import { heldBy, noise, put, type Server, startServer, TOKEN, until } from "../spread/fleet.ts";
 import { canMakeNetworks, type Machine, Network } from "./network.ts";
 
@@ -24,6 +24,8 @@ const cases = (flags._.length > 0 ? flags._.map(String) : [`${10 << 10}x10000`, 
 });
 if (!canMakeNetworks) throw new Error("this needs network namespaces: Linux, as root");
 
+/** For finding out what costs: `BENCH_PROFILE=--cpu-prof`, say. */
+const PROFILE = Deno.env.get("BENCH_PROFILE")?.split(" ") ?? [];
 /** Bodies under way at once, for curl as for us. */
 const PARALLEL = 24;
 
@@ -54,12 +56,17 @@ interface Filled {
   peak: number;
   /** Processor seconds of it, and of the one that gives. */
   cpu: number;
+  givingCpu: number;
 }
 
+/** Each newcomer has an id of its own: the first key of an id is the one that counts. */
+let newcomers = 0;
+
 async function byServer(from: Server, there: Machine, folder: string, count: number): Promise<Filled> {
+  const id = `new-${++newcomers}`;
   const begin = performance.now();
-  const profile = Deno.env.get("BENCH_PROFILE") ? { before: await cpuSeconds(from.pid) } : null;
-  const server = await startServer({ id: "new", data: `${folder}/new`, peers: [from.url], machine: there });
+  const givenBefore = await cpuSeconds(from.pid);
+  const server = await startServer({ id, data: `${folder}/new`, peers: [from.url], machine: there, runtime: PROFILE });
   const listenMs = performance.now() - begin;
   let filled: Filled;
   try {
@@ -69,23 +76,17 @@ async function byServer(from: Server, there: Machine, folder: string, count: num
       listenMs,
       peak: server.peakBytes(),
       cpu: await cpuSeconds(server.pid),
+      givingCpu: await cpuSeconds(from.pid) - givenBefore,
     };
-    if (profile) console.error(`giver's CPU: ${(await cpuSeconds(from.pid) - profile.before).toFixed(1)} s`);
   } finally {
     await server[Symbol.asyncDispose]();
   }
   await Deno.remove(`${folder}/new`, { recursive: true });
-  await fetch(`${from.url}/-/v1/servers/new`, {
+  await fetch(`${from.url}/-/v1/servers/${id}`, {
     method: "DELETE",
     headers: { authorization: `Bearer ${TOKEN}` },
   }).then((answer) => answer.body?.cancel());
   return filled;
-}
-
-/** User and system time of a process so far (proc(5): fields 14 and 15 of stat, in hundredths of a second). */
-async function cpuSeconds(pid: number): Promise<number> {
-  const fields = (await run("cat", [`/proc/${pid}/stat`])).split(") ")[1]!.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 const rows: string[][] = [];

@@ -14,6 +14,8 @@ export interface ServerOptions {
   /** Where it runs (`network.ts`), and the address it listens on; this machine, on loopback, unless given. */
   machine?: { prefix: string[]; address: string };
   flags?: string[];
+  /** Of the runtime. */
+  runtime?: string[];
 }
 
 /** A server that runs. */
@@ -23,10 +25,13 @@ export interface Server extends Program {
 }
 
 /** Starts `metacdn server`; its log goes to `DATA.log`. */
-export async function startServer({ id, data, peers = [], machine, flags = [] }: ServerOptions): Promise<Server> {
+export async function startServer(
+  { id, data, peers = [], machine, flags = [], runtime = [] }: ServerOptions,
+): Promise<Server> {
   const address = machine?.address ?? "127.0.0.1";
   const program = await startProgram(
     [
+      ...runtime,
       "-P=server",
       "main.ts",
       "server",
