@@ -91,6 +91,26 @@ export class Filler {
     }
   }
 
+  /**
+   * Begins to bring the small ones among several by few requests; each is then to be brought by {@link bring}.
+   * @param hints ids of servers that say that they hold all of them
+   */
+  together(manifests: readonly Manifest[], ...hints: string[]): void {
+    let group: Manifest[] = [];
+    let bytes = 0;
+    const ask = () => {
+      this.#options.puller.together?.(group, ...hints);
+      [group, bytes] = [[], 0];
+    };
+    for (const manifest of manifests) {
+      if (manifest.size > SMALL_BYTES) continue;
+      if (group.length === MOST_BODIES || bytes + manifest.size > MOST_BYTES) ask();
+      group.push(manifest);
+      bytes += manifest.size;
+    }
+    ask();
+  }
+
   /** Why an object could not be had; "" where nobody failed. */
   reason(path: string): string {
     return this.#failures.get(path)?.reason ?? "";

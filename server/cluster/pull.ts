@@ -90,13 +90,14 @@ export class Puller {
   /**
    * Begins to bring several small bodies by one request. Each is on its way as if it had been asked for by itself, and
    * is, where it does not come so.
+   * @param hints ids of servers that say that they hold all of them
    */
-  together(bodies: readonly SmallBody[]): void {
+  together(bodies: readonly SmallBody[], ...hints: string[]): void {
     const news = bodies.filter(({ sha256, size }) => size > 0 && !this.#flights.has(sha256));
     if (!this.#options.network.smallBodies || news.length < 2) return;
-    const asked = this.#askTogether(news);
+    const asked = this.#askTogether(news, hints);
     for (const [at, body] of news.entries()) {
-      this.#start(body.sha256, body.size, [], async (flight) => {
+      this.#start(body.sha256, body.size, hints, async (flight) => {
         const bytes = (await asked)[at];
         if (!bytes || !await this.#stageBytes(bytes, body)) await this.#fly(flight);
       });
@@ -176,10 +177,10 @@ export class Puller {
   }
 
   /** What comes of one request for several bodies; all null where it fails. */
-  async #askTogether(bodies: readonly SmallBody[]): Promise<(Uint8Array<ArrayBuffer> | null)[]> {
+  async #askTogether(bodies: readonly SmallBody[], hints: string[]): Promise<(Uint8Array<ArrayBuffer> | null)[]> {
     const { network, settings, signal, sources, urlOf, use, onTransfer, now, log } = this.#options;
     const size = bodies.reduce((sum, body) => sum + body.size, 0);
-    const id = sources(size, new Set()).find((id) => urlOf(id) !== null);
+    const id = sources(size, new Set(hints)).find((id) => urlOf(id) !== null);
     const nothing = bodies.map(() => null);
     if (id === undefined) return nothing;
     using _use = use(id);

@@ -18,7 +18,7 @@ export interface ReceiverOptions {
   /** True for a server that is on the list. */
   isListed: (id: string) => boolean;
   holders: Holders;
-  filler: Pick<Filler, "bring">;
+  filler: Pick<Filler, "bring" | "together">;
   trust: Trust;
   clock: HybridClock;
   settings: ClusterSettings;
@@ -63,11 +63,13 @@ export class Receiver {
         status: 403,
       });
     }
-    const begun: (Result | Arrival)[] = [];
-    for (const manifest of offer.manifests) begun.push(await this.#begin(manifest, offer.from));
-    const arrivals = begun.flatMap((one) => "done" in one ? one.done : []);
+    // All at once, so that they become durable together.
+    const begun = await Promise.all(offer.manifests.map((manifest) => this.#begin(manifest, offer.from)));
+    this.#options.filler.together(begun.filter(isManifest), offer.from);
+    const answers = begun.map((one) => isManifest(one) ? this.#arrival(one, offer.from) : one);
+    const arrivals = answers.flatMap((one) => "done" in one ? one.done : []);
     if (arrivals.length > 0) await this.#waitFor(arrivals);
-    return create(wire.OfferAnswerSchema, { results: begun.map((one) => "done" in one ? one.result : one) });
+    return create(wire.OfferAnswerSchema, { results: answers.map((one) => "done" in one ? one.result : one) });
   }
 
   /** Resolves when no body is on its way any more; the signal must have been aborted. */
@@ -97,7 +99,8 @@ export class Receiver {
     return manifest;
   }
 
-  async #begin(message: wire.Manifest, from: string): Promise<Result | Arrival> {
+  /** What there is to say at once; the manifest, where its body must be brought first. */
+  async #begin(message: wire.Manifest, from: string): Promise<Result | Manifest> {
     const judged = this.#judge(message, from);
     if ("outcome" in judged) return judged;
     try {
@@ -108,13 +111,13 @@ export class Receiver {
     }
   }
 
-  async #take(manifest: Manifest, from: string): Promise<Result | Arrival> {
+  async #take(manifest: Manifest, from: string): Promise<Result | Manifest> {
     const { catalog, holders } = this.#options;
     const known = await catalog.get(manifest.path);
     if (known && compareVersions(known.version, manifest.version) > 0) return held; // what is here is newer
     const learned = await catalog.learn(manifest);
     holders.note(from, manifest);
-    return learned === "wanted" ? this.#arrival(manifest, from) : held;
+    return learned === "wanted" ? manifest : held;
   }
 
   #arrival(manifest: Manifest, from: string): Arrival {
@@ -142,4 +145,8 @@ export class Receiver {
     await Promise.race([Promise.all(arrivals), late]);
     cancel();
   }
+}
+
+function isManifest(one: Result | Manifest): one is Manifest {
+  return "path" in one;
 }
