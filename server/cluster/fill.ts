@@ -92,14 +92,16 @@ export class Filler {
   }
 
   /**
-   * Begins to bring the small ones among several by few requests; each is then to be brought by {@link bring}.
+   * Begins to bring the small ones among several by few requests; each is then to be brought by {@link bring}. Resolves
+   * when none of them is on its way any more.
    * @param hints ids of servers that say that they hold all of them
    */
-  together(manifests: readonly Manifest[], ...hints: string[]): void {
+  async together(manifests: readonly Manifest[], ...hints: string[]): Promise<void> {
+    const asked: (Promise<void> | undefined)[] = [];
     let group: Manifest[] = [];
     let bytes = 0;
     const ask = () => {
-      this.#options.puller.together?.(group, ...hints);
+      asked.push(this.#options.puller.together?.(group, ...hints));
       [group, bytes] = [[], 0];
     };
     for (const manifest of manifests) {
@@ -109,6 +111,7 @@ export class Filler {
       bytes += manifest.size;
     }
     ask();
+    await Promise.all(asked);
   }
 
   /** Why an object could not be had; "" where nobody failed. */
@@ -184,14 +187,13 @@ export class Filler {
     this.#gathered = [];
     this.#gatheredBytes = 0;
     if (gathered.length === 0) return;
-    puller.together?.(gathered);
-    this.#open(gathered, this.#sharedLanes);
+    this.#open(gathered, this.#sharedLanes, puller.together?.(gathered));
   }
 
-  #open(manifests: Manifest[], kind: Set<Promise<void>>): void {
+  #open(manifests: Manifest[], kind: Set<Promise<void>>, before: Promise<void> = Promise.resolve()): void {
     const bring = (manifest: Manifest) =>
       this.bring(manifest).catch(() => {}).finally(() => this.#running.delete(manifest.sha256));
-    const lane = Promise.all(manifests.map(bring)).then(() => {
+    const lane = before.then(() => Promise.all(manifests.map(bring))).then(() => {
       this.#lanes.delete(lane);
       this.#sharedLanes.delete(lane);
     });

@@ -7,7 +7,7 @@
  */
 import { CdnError } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import type { Store } from "../store/store.ts";
+import { bodySize, type Store } from "../store/store.ts";
 import type { Network, Partials } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { Slots } from "./slots.ts";
@@ -89,19 +89,26 @@ export class Puller {
 
   /**
    * Begins to bring several small bodies by one request. Each is on its way as if it had been asked for by itself, and
-   * is, where it does not come so.
+   * is, where it does not come so. Resolves when none is on its way any more.
    * @param hints ids of servers that say that they hold all of them
    */
-  together(bodies: readonly SmallBody[], ...hints: string[]): void {
-    const news = bodies.filter(({ sha256, size }) => size > 0 && !this.#flights.has(sha256));
-    if (!this.#options.network.smallBodies || news.length < 2) return;
+  async together(bodies: readonly SmallBody[], ...hints: string[]): Promise<void> {
+    const { network, store } = this.#options;
+    if (!network.smallBodies) return;
+    const sizes = await Promise.all(bodies.map(({ sha256 }) => bodySize(store, sha256)));
+    const lacking = bodies.filter(({ size }, at) => size > 0 && sizes[at] !== size);
+    const news = lacking.filter(({ sha256 }, at) =>
+      !this.#flights.has(sha256) && lacking.findIndex((other) => other.sha256 === sha256) === at
+    );
+    if (news.length === 0) return;
     const asked = this.#askTogether(news, hints);
-    for (const [at, body] of news.entries()) {
+    const flights = news.map((body, at) =>
       this.#start(body.sha256, body.size, hints, async (flight) => {
         const bytes = (await asked)[at];
         if (!bytes || !await this.#stageBytes(bytes, body)) await this.#fly(flight);
-      });
-    }
+      })
+    );
+    await Promise.allSettled(flights.map(({ done }) => done));
   }
 
   /** Another server that holds a body that is on its way; of no effect where it is not. */

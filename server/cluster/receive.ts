@@ -38,6 +38,9 @@ interface Arrival {
   done: Promise<void>;
 }
 
+/** How long what is offered may take to come before it counts as wanted. */
+const SOON_MS = 250;
+
 const { HELD, PULLING, FAILED, REFUSED } = wire.OfferAnswer_Outcome;
 const held: Result = { outcome: HELD, reason: "" };
 const pulling: Result = { outcome: PULLING, reason: "" };
@@ -63,12 +66,13 @@ export class Receiver {
         status: 403,
       });
     }
+    const judged = offer.manifests.map((message) => this.#judge(message, offer.from));
+    await this.#bringSmall(judged.filter(isManifest), offer.from);
     // All at once, so that they become durable together.
-    const begun = await Promise.all(offer.manifests.map((manifest) => this.#begin(manifest, offer.from)));
-    this.#options.filler.together(begun.filter(isManifest), offer.from);
+    const begun = await Promise.all(judged.map((one) => isManifest(one) ? this.#begin(one, offer.from) : one));
     const answers = begun.map((one) => isManifest(one) ? this.#arrival(one, offer.from) : one);
     const arrivals = answers.flatMap((one) => "done" in one ? one.done : []);
-    if (arrivals.length > 0) await this.#waitFor(arrivals);
+    if (arrivals.length > 0) await this.#within(this.#options.settings.waitMs, Promise.all(arrivals));
     return create(wire.OfferAnswerSchema, { results: answers.map((one) => "done" in one ? one.result : one) });
   }
 
@@ -99,14 +103,26 @@ export class Receiver {
     return manifest;
   }
 
+  /**
+   * Brings the small bodies that are news, and waits for a moment: a manifest whose body came so soon need never be
+   * durable as one that is wanted.
+   */
+  async #bringSmall(manifests: Manifest[], from: string): Promise<void> {
+    const { catalog, filler } = this.#options;
+    const news: Manifest[] = [];
+    for (const manifest of manifests) {
+      const known = await catalog.get(manifest.path);
+      if (!known || compareVersions(known.version, manifest.version) < 0) news.push(manifest);
+    }
+    if (news.length > 0) await this.#within(SOON_MS, filler.together(news, from));
+  }
+
   /** What there is to say at once; the manifest, where its body must be brought first. */
-  async #begin(message: wire.Manifest, from: string): Promise<Result | Manifest> {
-    const judged = this.#judge(message, from);
-    if ("outcome" in judged) return judged;
+  async #begin(manifest: Manifest, from: string): Promise<Result | Manifest> {
     try {
-      return await this.#take(judged, from);
+      return await this.#take(manifest, from);
     } catch (error) {
-      this.#options.log.warn("could not take an object", { from, path: judged.path, error: words(error) });
+      this.#options.log.warn("could not take an object", { from, path: manifest.path, error: words(error) });
       return { outcome: FAILED, reason: words(error) };
     }
   }
@@ -138,11 +154,10 @@ export class Receiver {
     return arrival;
   }
 
-  async #waitFor(arrivals: Promise<void>[]): Promise<void> {
-    const { schedule, settings } = this.#options;
+  async #within(ms: number, work: Promise<unknown>): Promise<void> {
     let cancel = () => {};
-    const late = new Promise<void>((resolve) => cancel = schedule(resolve, settings.waitMs));
-    await Promise.race([Promise.all(arrivals), late]);
+    const late = new Promise<void>((resolve) => cancel = this.#options.schedule(resolve, ms));
+    await Promise.race([work, late]);
     cancel();
   }
 }
