@@ -3,7 +3,11 @@ import { type Program, startProgram } from "../kit.ts";
 
 /** What everybody in an experiment shares: requests between servers are signed, as they are in earnest. */
 export const TOKEN = "bench-token-0123456789abcdef0123456789";
-const CLUSTER_KEY = "bench-cluster-key-0123456789abcdef0123456789";
+/** The environment of a server. */
+export const SECRETS: Record<string, string> = {
+  METACDN_TOKEN: TOKEN,
+  METACDN_CLUSTER_KEY: "bench-cluster-key-0123456789abcdef0123456789",
+};
 
 /** How a server is started. */
 export interface ServerOptions {
@@ -39,16 +43,23 @@ export async function startServer(
       ...(peers.length ? ["--peers", peers.join(",")] : []),
       ...flags,
     ],
-    { METACDN_TOKEN: TOKEN, METACDN_CLUSTER_KEY: CLUSTER_KEY },
+    SECRETS,
     machine?.prefix,
   );
   return Object.assign(program, { id, data });
 }
 
+let client: Deno.HttpClient | null = null;
+
+/** From now on, requests trust a CA (PEM). */
+export function trust(ca: string): void {
+  client = Deno.createHttpClient({ caCerts: [ca], http2: false });
+}
+
 /** A request with the operator's token; throws for any answer but a good one. */
 export async function ask(url: string, init: RequestInit = {}): Promise<Response> {
   const headers = { authorization: `Bearer ${TOKEN}`, ...(init.headers as Record<string, string>) };
-  const response = await fetch(url, { ...init, headers });
+  const response = await fetch(url, { ...init, headers, ...(client && { client }) });
   if (!response.ok) throw new Error(`${url} answered ${response.status} ${await response.text()}`);
   return response;
 }
@@ -64,7 +75,7 @@ interface Listed {
   health: { state: string; content?: { objects?: string; wantedObjects?: string } };
 }
 
-async function listOf(server: Server): Promise<Listed[]> {
+async function listOf(server: { url: string }): Promise<Listed[]> {
   return (await (await ask(`${server.url}/-/v1/servers`)).json()).servers;
 }
 
@@ -79,7 +90,7 @@ export async function untilJoined(servers: readonly Server[]): Promise<void> {
 }
 
 /** Objects that a server holds: known, and not wanted. */
-export async function heldBy(server: Server): Promise<number> {
+export async function heldBy(server: { id: string; url: string }): Promise<number> {
   const own = (await listOf(server)).find(({ id }) => id === server.id)!;
   return Number(own.health.content?.objects ?? 0) - Number(own.health.content?.wantedObjects ?? 0);
 }
