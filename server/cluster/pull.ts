@@ -232,6 +232,7 @@ export class Puller {
     // Large bodies leave places to the others.
     using _large = size < settings.largeBytes ? null : await this.#largeSlots.acquire(signal);
     using _slot = await this.#slots.acquire(signal);
+    if (await bodySize(store, sha256) === size) return; // it came meanwhile
     try {
       await this.#bring(flight);
     } catch (error) {

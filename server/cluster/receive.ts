@@ -104,7 +104,7 @@ export class Receiver {
   }
 
   /**
-   * Brings the small bodies that are news, and waits for a moment: a manifest whose body came so soon need never be
+   * Brings the small bodies that are lacking, and waits for a moment: a manifest whose body came so soon need never be
    * durable as one that is wanted.
    */
   async #bringSmall(manifests: Manifest[], from: string): Promise<void> {
@@ -112,7 +112,7 @@ export class Receiver {
     const news: Manifest[] = [];
     for (const manifest of manifests) {
       const known = await catalog.get(manifest.path);
-      if (!known || compareVersions(known.version, manifest.version) < 0) news.push(manifest);
+      if (!known || compareVersions(known.version, manifest.version) <= 0) news.push(manifest);
     }
     if (news.length > 0) await this.#within(SOON_MS, filler.together(news, from));
   }
