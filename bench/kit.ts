@@ -12,10 +12,18 @@ export interface Program extends AsyncDisposable {
   peakBytes(): number;
 }
 
-/** Starts `deno run … SCRIPT ARGS` and waits for its line `listening URL`. */
-export async function startProgram(args: string[], env: Record<string, string> = {}): Promise<Program> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", ...args],
+/**
+ * Starts `deno run … SCRIPT ARGS` and waits for its line `listening URL`.
+ * @param prefix a command that runs another, such as `ip netns exec NAME`
+ */
+export async function startProgram(
+  args: string[],
+  env: Record<string, string> = {},
+  prefix: string[] = [],
+): Promise<Program> {
+  const [command, ...words] = [...prefix, Deno.execPath(), "run", "--no-prompt", ...args];
+  const child = new Deno.Command(command!, {
+    args: words,
     cwd: ROOT,
     env: { METACDN_SUPERVISED: "1", ...env },
     stdin: "piped",
@@ -49,6 +57,18 @@ async function listeningLine(output: ReadableStream<Uint8Array>): Promise<string
 export function peakBytes(pid: number): number {
   const { stdout } = new Deno.Command("grep", { args: ["VmHWM", `/proc/${pid}/status`], stderr: "null" }).outputSync();
   return Number(/\d+/.exec(new TextDecoder().decode(stdout))?.[0] ?? 0) * 1024;
+}
+
+/** The resident memory of a process now, in bytes. */
+export function residentBytes(pid: number): number {
+  const { stdout } = new Deno.Command("grep", { args: ["VmRSS", `/proc/${pid}/status`], stderr: "null" }).outputSync();
+  return Number(/\d+/.exec(new TextDecoder().decode(stdout))?.[0] ?? 0) * 1024;
+}
+
+/** User and system time of a process so far (proc(5): fields 14 and 15 of stat, in hundredths of a second). */
+export async function cpuSeconds(pid: number): Promise<number> {
+  const fields = (await run("cat", [`/proc/${pid}/stat`])).split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** Runs a command to its end; throws with what it printed where it fails. */

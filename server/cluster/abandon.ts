@@ -100,11 +100,11 @@ export class Abandon {
     if (!wanted || compareVersions(wanted.version, version) !== 0) return;
     const before = own.holdsOlder ? await store.get(path) : null;
     if (!before && held) return; // whoever has the version before does it
-    await write(before ? { ...before, version: stamp(version) } : tombstone(path, stamp(version)));
     log.warn("gave up a version that nobody has: it was never acknowledged", {
       path,
       version: formatVersion(version),
       instead: before ? "the version before" : "a tombstone",
     });
+    await write(before ? { ...before, version: stamp(version) } : tombstone(path, stamp(version)));
   }
 }

@@ -278,7 +278,7 @@ export class Catalog {
       if (!await this.#options.store.put(manifest)) return false;
       const wanted = this.#wanted.get(manifest.path);
       if (wanted && compareVersions(wanted.version, manifest.version) < 0) {
-        this.#wanted.remove(wanted.path, wanted.version);
+        this.#wanted.remove(wanted.path, wanted.version, { soon: true });
       }
       if (!same(known, manifest)) this.#tell(this.#onHeld, manifest);
       return true;
@@ -299,7 +299,7 @@ export class Catalog {
       throw error;
     }
     const wanted = this.#wanted.get(manifest.path);
-    if (wanted) this.#wanted.remove(wanted.path, wanted.version);
+    if (wanted) this.#wanted.remove(wanted.path, wanted.version, { soon: true });
     this.#tell(this.#onHeld, manifest);
     return true;
   }
@@ -309,7 +309,7 @@ export class Catalog {
     const { store } = this.#options;
     if (await bodySize(store, wanted.sha256) === null) return false;
     await store.put(wanted);
-    this.#wanted.remove(wanted.path, wanted.version);
+    this.#wanted.remove(wanted.path, wanted.version, { soon: true });
     this.#tell(this.#onHeld, wanted);
     return true;
   }
@@ -374,7 +374,7 @@ export class Catalog {
   async #admit({ key, held, wanted }: Row): Promise<void> {
     const { store } = this.#options;
     if (wanted && held && compareVersions(wanted.version, held.version) < 0) {
-      this.#wanted.remove(wanted.path, wanted.version); // we ended between the put and this
+      this.#wanted.remove(wanted.path, wanted.version, { soon: true }); // we ended between the put and this
     } else if (wanted) {
       await this.#settle(wanted).catch((error) =>
         this.#options.log.warn("could not put an object", { path: wanted.path, error: words(error) })

@@ -8,12 +8,13 @@ import { words } from "../../runtime/peer_client.ts";
 import type { WantedTable } from "./ports.ts";
 import type { Puller } from "./pull.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
+import { MOST_BODIES, MOST_BYTES, SMALL_BYTES } from "./small_bodies.ts";
 import { type Schedule, Wake } from "./wake.ts";
 
 /** What a filler works with. */
 export interface FillerOptions {
   wanted: WantedTable;
-  puller: Pick<Puller, "pull" | "alsoAt">;
+  puller: Pick<Puller, "pull" | "alsoAt"> & Partial<Pick<Puller, "together">>;
   /** The body was staged: makes visible what names it. */
   settle: (sha256: string) => Promise<unknown>;
   settings: ClusterSettings;
@@ -37,6 +38,8 @@ interface Failure {
 /** Failures that are remembered; what is beyond them is simply tried again. */
 const MOST_FAILURES = 10_000;
 const PAGE = 256;
+/** Requests for several bodies at once: while one is written, the next one comes. */
+const SHARED_LANES = 3;
 /** Between two looks at the whole table. */
 const LEAST_PAUSE_MS = 20;
 
@@ -45,7 +48,14 @@ export class Filler {
   readonly #options: FillerOptions;
   readonly #wake: Wake;
   readonly #failures = new Map<string, Failure>();
-  readonly #running = new Map<string, Promise<void>>();
+  /** Bodies that are being brought. */
+  readonly #running = new Set<string>();
+  /** What brings them: one body each, or several small ones together. */
+  readonly #lanes = new Set<Promise<void>>();
+  readonly #sharedLanes = new Set<Promise<void>>();
+  /** Small bodies that will be asked for together. */
+  #gathered: Manifest[] = [];
+  #gatheredBytes = 0;
   #loop: Promise<void> = Promise.resolve();
   /** Bytes that may be fetched in the background before a pause, and as of when. */
   #allowance = 0;
@@ -85,6 +95,29 @@ export class Filler {
     }
   }
 
+  /**
+   * Begins to bring the small ones among several by few requests; each is then to be brought by {@link bring}. Resolves
+   * when none of them is on its way any more.
+   * @param hints ids of servers that say that they hold all of them
+   */
+  async together(manifests: readonly Manifest[], ...hints: string[]): Promise<void> {
+    const asked: (Promise<void> | undefined)[] = [];
+    let group: Manifest[] = [];
+    let bytes = 0;
+    const ask = () => {
+      asked.push(this.#options.puller.together?.(group, ...hints));
+      [group, bytes] = [[], 0];
+    };
+    for (const manifest of manifests) {
+      if (manifest.size > SMALL_BYTES) continue;
+      if (group.length === MOST_BODIES || bytes + manifest.size > MOST_BYTES) ask();
+      group.push(manifest);
+      bytes += manifest.size;
+    }
+    ask();
+    await Promise.all(asked);
+  }
+
   /** Why an object could not be had; "" where nobody failed. */
   reason(path: string): string {
     return this.#failures.get(path)?.reason ?? "";
@@ -93,7 +126,7 @@ export class Filler {
   /** Resolves when nothing of it runs any more; the signal must have been aborted. */
   async ended(): Promise<void> {
     await this.#loop;
-    await Promise.allSettled(this.#running.values());
+    await Promise.allSettled(this.#lanes);
   }
 
   async #run(): Promise<void> {
@@ -111,6 +144,7 @@ export class Filler {
             if (signal.aborted) break;
           }
         }
+        await this.#bringGathered();
         errors = 0;
       } catch (error) {
         if (signal.aborted) return;
@@ -131,16 +165,44 @@ export class Filler {
     if (this.#running.has(sha256)) return settings.scanMs;
     const failure = this.#failures.get(path);
     if (failure && failure.version === formatVersion(version) && failure.dueMs > now()) return failure.dueMs - now();
-    while (this.#running.size >= settings.fillsAtOnce && !signal.aborted) await this.#anyEnds();
     await this.#pace(size);
     if (signal.aborted) return 0;
-    const running = this.bring(manifest).catch(() => {}).finally(() => this.#running.delete(sha256));
-    this.#running.set(sha256, running);
+    this.#running.add(sha256);
+    // What failed is asked for by itself, and from others.
+    if (failure || size > SMALL_BYTES || !this.#options.puller.together) {
+      while (this.#lanes.size >= settings.fillsAtOnce && !signal.aborted) await Promise.race(this.#lanes);
+      this.#open([manifest], this.#lanes);
+    } else await this.#gather(manifest);
     return settings.scanMs;
   }
 
-  #anyEnds(): Promise<void> {
-    return Promise.race(this.#running.values());
+  async #gather(manifest: Manifest): Promise<void> {
+    if (this.#gathered.length === MOST_BODIES || this.#gatheredBytes + manifest.size > MOST_BYTES) {
+      await this.#bringGathered();
+    }
+    this.#gathered.push(manifest);
+    this.#gatheredBytes += manifest.size;
+  }
+
+  async #bringGathered(): Promise<void> {
+    const { puller, signal } = this.#options;
+    while (this.#sharedLanes.size >= SHARED_LANES && !signal.aborted) await Promise.race(this.#sharedLanes);
+    const gathered = this.#gathered;
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    if (gathered.length === 0) return;
+    this.#open(gathered, this.#sharedLanes, puller.together?.(gathered));
+  }
+
+  #open(manifests: Manifest[], kind: Set<Promise<void>>, before: Promise<void> = Promise.resolve()): void {
+    const bring = (manifest: Manifest) =>
+      this.bring(manifest).catch(() => {}).finally(() => this.#running.delete(manifest.sha256));
+    const lane = before.then(() => Promise.all(manifests.map(bring))).then(() => {
+      this.#lanes.delete(lane);
+      this.#sharedLanes.delete(lane);
+    });
+    this.#lanes.add(lane);
+    kind.add(lane);
   }
 
   /** Waits until so many bytes more are within the rate (a token bucket of one second). */

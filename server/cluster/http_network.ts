@@ -1,9 +1,10 @@
 /** The other servers over HTTP: what `ports.ts` calls the network. */
 import { CdnError, formatEntityTag } from "../../proto/mod.ts";
-import { contentLength, readChunks } from "../../runtime/body.ts";
+import { contentLength, readAll, readChunks } from "../../runtime/body.ts";
 import type { PeerClient } from "../../runtime/peer_client.ts";
 import { calls } from "./calls.ts";
 import type { IncomingBody, Network } from "./ports.ts";
+import { decodeBodies, encodeDigests } from "./small_bodies.ts";
 
 /** Reaches servers by their URLs; `client` carries the encoding, the keys and the signatures. */
 export function httpNetwork(client: PeerClient): Network {
@@ -31,6 +32,20 @@ export function httpNetwork(client: PeerClient): Network {
         await response.body?.cancel().catch(() => {});
         throw error;
       }
+    },
+
+    async smallBodies(url, bodies, { timeoutMs, signal }) {
+      const response = await client.send({
+        method: "POST",
+        url: `${url}/-/v1/peer/bodies`,
+        headers: { "content-type": "text/plain; charset=utf-8" },
+        body: encodeDigests(bodies.map(({ sha256 }) => sha256)),
+        timeoutMs,
+        signal,
+      });
+      const sizes = bodies.map(({ size }) => size);
+      const limit = sizes.reduce((sum, size) => sum + 4 + size, 0);
+      return decodeBodies(await readAll(response, { limit, idleMs: timeoutMs }), sizes);
     },
   };
 }

@@ -153,18 +153,25 @@ class SqliteWanted implements WantedTable {
     });
   }
 
-  remove(path: string, version: Version): boolean {
+  remove(path: string, version: Version, { soon } = { soon: false }): boolean {
     if (this.#total.objects === 0) return false;
     const size = Number((this.#one.get(path) as Row | undefined)?.size ?? 0);
-    const removed = orNoRoom(
-      `save what is wanted of ${path}`,
-      () => this.#delete.run(path, formatVersion(version)).changes > 0,
-    );
+    const removed = orNoRoom(`save what is wanted of ${path}`, () => this.#remove(path, version, soon));
     if (removed) {
       this.#total.objects--;
       this.#total.bytes -= size;
     }
     return removed;
+  }
+
+  /** `soon`: without a wait for the disk; the next one takes it along. */
+  #remove(path: string, version: Version, soon: boolean): boolean {
+    if (soon) this.#db.exec("PRAGMA synchronous = NORMAL");
+    try {
+      return this.#delete.run(path, formatVersion(version)).changes > 0;
+    } finally {
+      if (soon) this.#db.exec("PRAGMA synchronous = FULL");
+    }
   }
 
   next(after: number, limit: number): { manifest: Manifest; place: number }[] {

@@ -33,6 +33,15 @@ export interface Network {
     url: string,
     options: { sha256: string; start: number; idleMs: number; signal: AbortSignal },
   ): Promise<IncomingBody>;
+  /**
+   * Asks for several small bodies at once (`small_bodies.ts`): one each, in their order; null for one that is not
+   * given. Not verified. A network may lack it: then they are asked for one by one.
+   */
+  smallBodies?(
+    url: string,
+    bodies: readonly { sha256: string; size: number }[],
+    options: { timeoutMs: number; signal: AbortSignal },
+  ): Promise<(Uint8Array<ArrayBuffer> | null)[]>;
 }
 
 /** What a cluster remembers over a restart; every change is durable when the method returns. */
@@ -59,8 +68,11 @@ export interface WantedTable {
   get(path: string): Manifest | null;
   /** Adds or replaces. */
   set(manifest: Manifest): void;
-  /** Those of a version only, so that a newer one is not lost. False where it is another one, or none. */
-  remove(path: string, version: Manifest["version"]): boolean;
+  /**
+   * Those of a version only, so that a newer one is not lost. False where it is another one, or none.
+   * @param options.soon it need not be durable at once: the store has it, and a start finds that out again
+   */
+  remove(path: string, version: Manifest["version"], options?: { soon: boolean }): boolean;
   /** In the order in which they were first set, behind the place `after` (0: from the start). */
   next(after: number, limit: number): { manifest: Manifest; place: number }[];
   /** By path, behind `after`. */

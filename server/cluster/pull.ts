@@ -11,6 +11,7 @@ import { bodySize, type Store } from "../store/store.ts";
 import type { Network, Partials } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { Slots } from "./slots.ts";
+import { words } from "../../runtime/peer_client.ts";
 import { transfer } from "./transfer.ts";
 import { type Schedule, Wake } from "./wake.ts";
 
@@ -37,6 +38,12 @@ export interface PullerOptions {
   onTransfer: (id: string, bytes: number, ms: number) => void;
   /** A server sent something other than the body; `null`: it sent this one as it should. */
   onFault: (id: string, sha256: string, reason: string | null) => void;
+}
+
+/** A body that need not be asked for by itself. */
+export interface SmallBody {
+  sha256: string;
+  size: number;
 }
 
 interface Flight {
@@ -86,6 +93,30 @@ export class Puller {
       await other.done.catch(() => {});
     }
     await this.#flight(sha256, size, hints).done;
+  }
+
+  /**
+   * Begins to bring several small bodies by one request. Each is on its way as if it had been asked for by itself, and
+   * is, where it does not come so. Resolves when none is on its way any more.
+   * @param hints ids of servers that say that they hold all of them
+   */
+  async together(bodies: readonly SmallBody[], ...hints: string[]): Promise<void> {
+    const { network, store } = this.#options;
+    if (!network.smallBodies) return;
+    const sizes = await Promise.all(bodies.map(({ sha256 }) => bodySize(store, sha256)));
+    const lacking = bodies.filter(({ size }, at) => size > 0 && sizes[at] !== size);
+    const news = lacking.filter(({ sha256 }, at) =>
+      !this.#flights.has(sha256) && lacking.findIndex((other) => other.sha256 === sha256) === at
+    );
+    if (news.length === 0) return;
+    const asked = this.#askTogether(news, hints);
+    const flights = news.map((body, at) =>
+      this.#start(body.sha256, body.size, hints, async (flight) => {
+        const bytes = (await asked)[at];
+        if (!bytes || !await this.#stageBytes(bytes, body)) await this.#fly(flight);
+      })
+    );
+    await Promise.allSettled(flights.map(({ done }) => done));
   }
 
   /** Another server that holds a body that is on its way; of no effect where it is not. */
@@ -150,11 +181,13 @@ export class Puller {
   }
 
   #flight(sha256: string, size: number, hints: string[]): Flight {
-    let flight = this.#flights.get(sha256);
-    if (flight?.size === size) {
-      for (const hint of hints) flight.hints.add(hint);
-      return flight;
-    }
+    const flight = this.#flights.get(sha256);
+    if (flight?.size !== size) return this.#start(sha256, size, hints, (made) => this.#fly(made));
+    for (const hint of hints) flight.hints.add(hint);
+    return flight;
+  }
+
+  #start(sha256: string, size: number, hints: string[], fly: (flight: Flight) => Promise<void>): Flight {
     const made: Flight = {
       sha256,
       size,
@@ -166,15 +199,49 @@ export class Puller {
       done: Promise.resolve(),
       over: false,
     };
-    flight = made;
-    made.done = this.#fly(made).finally(() => {
+    made.done = fly(made).finally(() => {
       made.over = true;
       if (this.#flights.get(sha256) === made) this.#flights.delete(sha256);
       this.#tell(made);
     });
     made.done.catch(() => {}); // those who wait for it hear of it
     this.#flights.set(sha256, made);
-    return flight;
+    return made;
+  }
+
+  /** What comes of one request for several bodies; all null where it fails. */
+  async #askTogether(bodies: readonly SmallBody[], hints: string[]): Promise<(Uint8Array<ArrayBuffer> | null)[]> {
+    const { network, settings, signal, sources, urlOf, use, onTransfer, now, log } = this.#options;
+    const size = bodies.reduce((sum, body) => sum + body.size, 0);
+    const id = sources(size, new Set(hints)).find((id) => urlOf(id) !== null);
+    const nothing = bodies.map(() => null);
+    if (id === undefined) return nothing;
+    using _use = use(id);
+    const fromMs = now();
+    try {
+      const timeoutMs = settings.pullIdleMs;
+      const brought = await network.smallBodies!(urlOf(id)!, bodies, { timeoutMs, signal });
+      onTransfer(id, brought.reduce((sum, body) => sum + (body?.length ?? 0), 0), now() - fromMs);
+      return brought;
+    } catch (error) {
+      log.debug("could not get bodies together", { id, bodies: bodies.length, error: words(error) });
+      return nothing;
+    }
+  }
+
+  /** False where the bytes are not the body, or could not be kept: it is brought by itself then, which tells why. */
+  async #stageBytes(bytes: Uint8Array<ArrayBuffer>, { sha256, size }: SmallBody): Promise<boolean> {
+    try {
+      await this.#options.store.stage(
+        (async function* () {
+          yield bytes;
+        })(),
+        { sha256, size },
+      );
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #tell({ followers }: Flight): void {

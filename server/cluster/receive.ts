@@ -26,7 +26,7 @@ export interface ReceiverOptions {
   /** True for a server that is on the list. */
   isListed: (id: string) => boolean;
   holders: Holders;
-  filler: Pick<Filler, "bring">;
+  filler: Pick<Filler, "bring" | "together">;
   trust: Trust;
   clock: HybridClock;
   settings: ClusterSettings;
@@ -45,6 +45,9 @@ interface Arrival {
   result: Result;
   done: Promise<void>;
 }
+
+/** How long what is offered may take to come before it counts as wanted. */
+const SOON_MS = 250;
 
 const { HELD, PULLING, FAILED, REFUSED, AHEAD } = wire.OfferAnswer_Outcome;
 const held: Result = { outcome: HELD, reason: "" };
@@ -71,11 +74,16 @@ export class Receiver {
         status: 403,
       });
     }
-    const begun: (Result | Arrival)[] = [];
-    for (const manifest of offer.manifests) begun.push(await this.#begin(manifest, offer));
-    const arrivals = begun.flatMap((one) => "done" in one ? one.done : []);
-    if (arrivals.length > 0) await this.#waitFor(arrivals);
-    return create(wire.OfferAnswerSchema, { results: begun.map((one) => "done" in one ? one.result : one) });
+    const judged = offer.manifests.map((message) => this.#judge(message, offer.from));
+    if (!offer.background) await this.#bringSmall(judged.filter(isManifest), offer.from);
+    // All at once, so that they become durable together.
+    const begun = await Promise.all(judged.map((one) => isManifest(one) ? this.#begin(one, offer.from) : one));
+    const answers = begun.map((one) =>
+      !isManifest(one) ? one : offer.background ? pulling : this.#arrival(one, offer.from)
+    );
+    const arrivals = answers.flatMap((one) => "done" in one ? one.done : []);
+    if (arrivals.length > 0) await this.#within(this.#options.settings.waitMs, Promise.all(arrivals));
+    return create(wire.OfferAnswerSchema, { results: answers.map((one) => "done" in one ? one.result : one) });
   }
 
   /** Resolves when no body is on its way any more; the signal must have been aborted. */
@@ -105,26 +113,37 @@ export class Receiver {
     return manifest;
   }
 
-  async #begin(message: wire.Manifest, offer: wire.Offer): Promise<Result | Arrival> {
-    const { from } = offer;
-    const judged = this.#judge(message, from);
-    if ("outcome" in judged) return judged;
+  /**
+   * Brings the small bodies that are lacking, and waits for a moment: a manifest whose body came so soon need never be
+   * durable as one that is wanted.
+   */
+  async #bringSmall(manifests: Manifest[], from: string): Promise<void> {
+    const { catalog, filler } = this.#options;
+    const news: Manifest[] = [];
+    for (const manifest of manifests) {
+      const known = await catalog.get(manifest.path);
+      if (!known || compareVersions(known.version, manifest.version) <= 0) news.push(manifest);
+    }
+    if (news.length > 0) await this.#within(SOON_MS, filler.together(news, from));
+  }
+
+  /** What there is to say at once; the manifest, where its body must be brought first. */
+  async #begin(manifest: Manifest, from: string): Promise<Result | Manifest> {
     try {
-      return await this.#take(judged, offer);
+      return await this.#take(manifest, from);
     } catch (error) {
-      this.#options.log.warn("could not take an object", { from, path: judged.path, error: words(error) });
+      this.#options.log.warn("could not take an object", { from, path: manifest.path, error: words(error) });
       return { outcome: FAILED, reason: words(error) };
     }
   }
 
-  async #take(manifest: Manifest, { from, background }: wire.Offer): Promise<Result | Arrival> {
+  async #take(manifest: Manifest, from: string): Promise<Result | Manifest> {
     const { catalog, holders } = this.#options;
     const known = await catalog.get(manifest.path);
     if (known && compareVersions(known.version, manifest.version) > 0) return await this.#standing(manifest);
     const learned = await catalog.learn(manifest);
     holders.note(from, manifest);
-    if (learned !== "wanted") return held;
-    return background ? pulling : this.#arrival(manifest, from);
+    return learned === "wanted" ? manifest : held;
   }
 
   #arrival(manifest: Manifest, from: string): Arrival {
@@ -154,11 +173,14 @@ export class Receiver {
     return order === 0 ? held : order > 0 ? { ...held, newer: manifestToWire(known).version! } : pulling;
   }
 
-  async #waitFor(arrivals: Promise<void>[]): Promise<void> {
-    const { schedule, settings } = this.#options;
+  async #within(ms: number, work: Promise<unknown>): Promise<void> {
     let cancel = () => {};
-    const late = new Promise<void>((resolve) => cancel = schedule(resolve, settings.waitMs));
-    await Promise.race([Promise.all(arrivals), late]);
+    const late = new Promise<void>((resolve) => cancel = this.#options.schedule(resolve, ms));
+    await Promise.race([work, late]);
     cancel();
   }
+}
+
+function isManifest(one: Result | Manifest): one is Manifest {
+  return "path" in one;
 }

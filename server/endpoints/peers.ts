@@ -2,8 +2,9 @@
 import { badRequest, type CdnError, codecForBody, formatEntityTag, isDigest } from "../../proto/mod.ts";
 import { messageResponse } from "../../runtime/message.ts";
 import { type CallName, calls } from "../cluster/calls.ts";
+import { decodeDigests, encodeBodies, MOST_BYTES, SMALL_BYTES } from "../cluster/small_bodies.ts";
 import { contentRange, type Selection, selectRanges } from "../serve/range.ts";
-import { bodySize } from "../store/store.ts";
+import { bodySize, type Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 
 /** The most bytes that a probe may ask for. */
@@ -56,6 +57,34 @@ export async function sendBody({ request, segments, parts }: Call): Promise<Resp
       ...(selection.kind === "parts" && { "content-range": contentRange(range, size) }),
     },
   });
+}
+
+/** POST /-/v1/peer/bodies: many small bodies in one answer (`cluster/small_bodies.ts`). */
+export async function sendSmallBodies({ request, parts }: Call): Promise<Response> {
+  const { guard, limits, store } = parts;
+  const { body } = await guard.readFromServer(request, { limit: limits.peerMessage, idleMs: limits.idleMs });
+  const digests = decodeDigests(body);
+  let room = MOST_BYTES;
+  const bodies = await Promise.all(digests.map(async (sha256) => {
+    const size = await bodySize(store, sha256);
+    if (size === null || size > SMALL_BYTES || size > room) return null;
+    room -= size;
+    return await wholeBody(store, sha256, size);
+  }));
+  return new Response(encodeBodies(bodies), {
+    headers: { "content-type": "application/octet-stream", "cache-control": "no-store" },
+  });
+}
+
+/** Null where it is not held (any more), or turns out to be rotten. */
+async function wholeBody(store: Store, sha256: string, size: number): Promise<Uint8Array | null> {
+  try {
+    const open = await store.open(sha256);
+    const bytes = open && new Uint8Array(await new Response(open.stream).arrayBuffer());
+    return bytes?.length === size ? bytes : null;
+  } catch {
+    return null; // the store has noted it, and whoever asks for it alone hears why
+  }
 }
 
 function notHeld(): CdnError {

@@ -24,6 +24,7 @@ const table: [pattern: string, methods: Record<string, Endpoint>][] = [
   ["/-/v1/servers/{id}", { GET: servers.describe, PATCH: servers.change, DELETE: servers.remove }],
   ["/-/v1/durability", { GET: servers.durability }],
   ["/-/v1/peer/bodies/{sha256}", { GET: peers.sendBody }],
+  ["/-/v1/peer/bodies", { POST: peers.sendSmallBodies }],
   ["/-/v1/peer/probe", { GET: peers.probe }],
   ["/-/v1/peer/{name}", { POST: peers.answerCall }],
 ];

@@ -4,6 +4,7 @@
  * A body goes temporary file -> fsync -> rename -> fsync of the folder -> (put) row -> acknowledged; so a
  * kill or a power cut at any point leaves either all of an object or none of it.
  */
+import { setImmediate } from "node:timers";
 import { join } from "@std/path";
 import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
@@ -11,7 +12,7 @@ import { type Bodies, type Hashed, hashPieces, holdsBodies, openBodies, sumFile 
 import { both, ignoreMissing, syncFile } from "./files.ts";
 import { Losses } from "./losses.ts";
 import { openRecords, type Records } from "./records.ts";
-import { requireRoom, withRoom } from "./room.ts";
+import { orNoRoom, requireRoom, withRoom } from "./room.ts";
 import { type Scrubbed, type Scrubber, type Sleep, startScrubber } from "./scrubber.ts";
 import {
   addsSignature,
@@ -54,6 +55,13 @@ export interface DiskStore extends Store {
   sweep(): Promise<number>;
   /** Reads all bodies now, and sets aside what is rotten. */
   scrub(): Promise<Scrubbed>;
+}
+
+/** A manifest to be put. */
+interface Put {
+  manifest: Manifest;
+  resolve: (put: boolean) => void;
+  reject: (error: unknown) => void;
 }
 
 /** How often free room is looked at while a body of unknown size comes, in bytes. */
@@ -102,6 +110,9 @@ export async function openDiskStore(
 }
 
 class OpenDiskStore implements DiskStore {
+  /** Wait for the end of this turn. */
+  #puts: Put[] = [];
+
   constructor(
     readonly folder: string,
     readonly records: Records,
@@ -132,18 +143,51 @@ class OpenDiskStore implements DiskStore {
     });
   }
 
-  // deno-lint-ignore require-await -- one tick, so that no sweep comes between the check and the row
-  async put(manifest: Manifest): Promise<boolean> {
-    const old = this.records.get(manifest.path);
-    const order = old ? compareVersions(manifest.version, old.version) : 1;
-    if (order < 0 || order === 0 && !addsSignature(manifest, old!)) return order === 0;
-    if (order > 0 && !manifest.deleted) requireBody(manifest, this.bodies.size(manifest.sha256));
-    return withRoom(`put ${manifest.path}`, () => {
-      this.records.set(manifest);
+  put(manifest: Manifest): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#puts.push({ manifest, resolve, reject });
+      if (this.#puts.length === 1) setImmediate(() => this.#commit());
+    });
+  }
+
+  /**
+   * Those that came in one turn are put together: one wait for the disk serves them all. One tick, so that no sweep
+   * comes between the check and the row.
+   */
+  #commit(): void {
+    const puts = this.#puts.splice(0);
+    /** The newest of each path, and what is there. */
+    const news = new Map<string, { put: Put; old: Manifest | null }>();
+    const good: Put[] = [];
+    for (const put of puts) {
+      const { manifest, resolve, reject } = put;
+      try {
+        const stored = this.records.get(manifest.path);
+        const old = news.get(manifest.path)?.put.manifest ?? stored;
+        const order = old ? compareVersions(manifest.version, old.version) : 1;
+        if (order < 0) resolve(false);
+        else if (order === 0 && !addsSignature(manifest, old!)) good.push(put);
+        else {
+          if (order > 0 && !manifest.deleted) requireBody(manifest, this.bodies.size(manifest.sha256));
+          news.set(manifest.path, { put, old: stored });
+          good.push(put);
+        }
+      } catch (error) {
+        reject(error);
+      }
+    }
+    try {
+      const manifests = [...news.values()].map(({ put: { manifest } }) => manifest);
+      if (manifests.length > 0) orNoRoom(`put ${manifests[0]!.path}`, () => this.records.setAll(manifests));
+    } catch (error) {
+      for (const { reject } of good) reject(error);
+      return;
+    }
+    for (const { put: { manifest }, old } of news.values()) {
       this.sweeper.named(manifest.sha256);
       if (old && !old.deleted && old.sha256 !== manifest.sha256) this.sweeper.touch(old.sha256);
-      return true;
-    });
+    }
+    for (const { resolve } of good) resolve(true);
   }
 
   // deno-lint-ignore require-await -- so that what throws rejects
@@ -189,6 +233,7 @@ class OpenDiskStore implements DiskStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#puts.length > 0) this.#commit();
     await this.scrubber[Symbol.asyncDispose]();
     await this.sweeper[Symbol.asyncDispose]();
     this.records[Symbol.dispose]();

@@ -3,7 +3,7 @@
  * journal, from which a lost or damaged index is rebuilt. Nothing is ever deleted for being damaged.
  */
 import { join } from "@std/path";
-import { CdnError, compareVersions } from "../../proto/mod.ts";
+import { CdnError, compareVersions, type Manifest } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { isDamaged } from "./database.ts";
 import { syncFolder } from "./files.ts";
@@ -12,8 +12,9 @@ import { type ManifestIndex, openManifestIndex } from "./manifest_index.ts";
 import { isFull } from "./room.ts";
 
 /** The index, with every change in the journal too. */
-export interface Records
-  extends Pick<ManifestIndex, "get" | "set" | "remove" | "names" | "named" | "list">, Disposable {
+export interface Records extends Pick<ManifestIndex, "get" | "remove" | "names" | "named" | "list">, Disposable {
+  /** Puts all of them, or none: one wait for the disk. */
+  setAll(manifests: readonly Manifest[]): void;
   /** True where they were rebuilt, and may lack something: a body that no manifest names may yet be asked for. */
   readonly rebuilt: boolean;
 }
@@ -64,10 +65,11 @@ function records(index: ManifestIndex, journal: Journal, rebuilt: boolean): Reco
   return {
     ...index,
     rebuilt,
-    set(manifest) {
-      const change = index.set(manifest);
-      journal.append(change, { put: manifest });
-      return change;
+    setAll(manifests) {
+      const changes = manifests.length === 1
+        ? [index.set(manifests[0]!)]
+        : index.atOnce(() => manifests.map((manifest) => index.set(manifest)));
+      for (const [at, change] of changes.entries()) journal.append(change, { put: manifests[at]! });
     },
     remove(path, version) {
       const removed = index.remove(path, version);

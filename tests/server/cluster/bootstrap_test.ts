@@ -149,6 +149,7 @@ Deno.test("the rate of the background is kept, to a second's worth, and large bo
   for (const manifest of manifests) ledger.wanted.set(manifest);
   const stop = new AbortController();
   const filler = new Filler({
+    onMissing: () => {},
     wanted: ledger.wanted,
     puller: {
       pull: (_sha256, size) => Promise.resolve(void begun.push({ atMs: time.nowMs - START, size })),
