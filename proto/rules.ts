@@ -35,6 +35,8 @@ import {
   type Liveness,
   LivenessSchema,
   type Server,
+  type ServerKeys,
+  ServerKeysSchema,
   ServerListSchema,
   ServerSchema,
 } from "./gen/metacdn/v1/server_pb.ts";
@@ -111,6 +113,9 @@ function manifestFaults(manifest: Manifest, prefix = ""): FieldError[] {
   return found;
 }
 
+const fewKeys: Rule<Uint8Array[]> = (keys) =>
+  keys.length <= 16 && keys.every(({ length }) => length === 32) ? null : "must be at most 16 keys of 32 bytes";
+
 function serverFaults(server: Server, prefix = ""): FieldError[] {
   return faults<Server>(server, {
     id: identifier,
@@ -122,8 +127,7 @@ function serverFaults(server: Server, prefix = ""): FieldError[] {
     labels: metaPairs,
     updated: version,
     publicKey: bytes(0, 32),
-    knownKeys: (keys) =>
-      keys.length <= 16 && keys.every(({ length }) => length === 32) ? null : "must be at most 16 keys of 32 bytes",
+    knownKeys: fewKeys,
     certificate: ({ length }) => length <= 8192 ? null : "must be at most 8192 bytes",
     signature: bytes(0, 64),
   }, prefix);
@@ -135,6 +139,10 @@ function livenessFaults(liveness: Liveness, prefix = ""): FieldError[] {
 
 function contentFaults(content: ContentSummary | undefined, prefix = ""): FieldError[] {
   return content ? faults<ContentSummary>(content, { digest: bytes(0, 8) }, prefix) : [];
+}
+
+function keysFaults(keys: ServerKeys, prefix = ""): FieldError[] {
+  return faults<ServerKeys>(keys, { id: identifier, keys: fewKeys }, prefix);
 }
 
 /** What a ping and its answer tell besides. */
@@ -192,11 +200,13 @@ on(CreateUploadSchema, (message) =>
 on(ChunkSchema, (message) => faults(message, { sha256: digest }));
 on(CommitUploadSchema, (message) => faults(message, { sha256: digest, size: between(0) }));
 on(ServerSchema, (message) => serverFaults(message));
-on(ServerListSchema, ({ servers, liveness, content }) => [
+on(ServerListSchema, ({ servers, liveness, content, keys }) => [
+  ...listFaults("keys", keys, 1000, keysFaults),
   ...listFaults("servers", servers, 1000, serverFaults),
   ...listFaults("liveness", liveness, 1000, livenessFaults),
   ...contentFaults(content, "content."),
 ]);
+on(ServerKeysSchema, (message) => keysFaults(message));
 on(LivenessSchema, (message) => livenessFaults(message));
 on(ContentSummarySchema, (message) => contentFaults(message));
 on(PingSchema, (message) => [...faults(message, { from: identifier, target: identifier }), ...newsFaults(message)]);

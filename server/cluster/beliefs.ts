@@ -124,12 +124,13 @@ export class Beliefs {
   }
 
   /** The same for a whole list. @returns why the speaker's own record was not taken, or null */
-  hearList({ servers, liveness, content }: wire.ServerList, from: string): Refusal | null {
+  hearList({ servers, liveness, content, keys }: wire.ServerList, from: string): Refusal | null {
     const { members, onContent } = this.#options;
     const refusal = members.learn(servers.slice(0, MAX_ENTRIES), from)
       .find(({ record }) => record.id === from && record === servers[0]);
     if (refusal) return refusal;
     if (!members.get(from)) return null;
+    members.noteKeys(keys.slice(0, MAX_ENTRIES));
     this.#endCut();
     this.#take(liveness, from, { whole: true });
     this.heard(from);
@@ -146,6 +147,7 @@ export class Beliefs {
   list(): wire.ServerList {
     const { members, content } = this.#options;
     return create(wire.ServerListSchema, {
+      keys: members.formerKeys(),
       servers: members.records(),
       liveness: this.swim.words().map(wordToWire),
       content: content(),

@@ -123,7 +123,15 @@ export class Members {
 
   /** What we tell others. */
   list(): wire.ServerList {
-    return create(wire.ServerListSchema, { servers: this.records() });
+    return create(wire.ServerListSchema, { servers: this.records(), keys: this.formerKeys() });
+  }
+
+  /** Takes note of the keys that others say servers have or had: what is signed with one of them may be right. */
+  noteKeys(told: readonly wire.ServerKeys[]): void {
+    for (const { id, keys } of told) {
+      if (!this.#records.view(id) && id !== this.#self.id) continue;
+      for (const key of keys.slice(0, MAX_KEYS)) this.#pins.note(id, key);
+    }
   }
 
   /** The key that counts for a server, also for one that is removed or gone; null where none was ever heard. */
@@ -300,6 +308,14 @@ export class Members {
       : "a server may take what is new";
     log.info(what, { id: record.id, from });
     if (record.id !== this.#self.id && (record.removed || wasRemoved)) this.onAdmin(record.id);
+  }
+
+  /** All keys of those that had more than one. */
+  formerKeys(): wire.ServerKeys[] {
+    return [...this.#records.ids()].flatMap((id) => {
+      const keys = this.#pins.all(id).slice(0, MAX_KEYS);
+      return keys.length > 1 ? [create(wire.ServerKeysSchema, { id, keys })] : [];
+    });
   }
 
   #adminRecord(record: wire.Server, word: { removed: boolean; draining: boolean }): wire.Server {

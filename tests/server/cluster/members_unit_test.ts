@@ -268,6 +268,15 @@ Deno.test("with TLS a certificate binds key and id, and a newer one may bring a 
   assertEquals(b.members.introduce("a", fakeKeys("new").publicKey, renewed.keys.certificate), true);
   assertEquals(b.members.introduce("z", fakeKeys("new").publicKey, renewed.keys.certificate), false);
 
+  // A newcomer hears of the old key too: what was signed with it stays right.
+  const newcomer = made("n", "n", `n n ${begin} ${begin + 1e6}`);
+  const { servers, keys } = b.members.list();
+  newcomer.members.noteKeys(keys); // of a server that is not on the list: passed over
+  assertEquals(newcomer.members.keysOf("a"), []);
+  newcomer.members.learn(servers, "b");
+  newcomer.members.noteKeys(keys);
+  assertEquals(newcomer.members.keysOf("a"), [fakeKeys("new").publicKey, fakeKeys("old").publicKey]);
+
   // Who is long gone had a certificate when it wrote: a newcomer can still check what it says.
   const before = nowMs;
   nowMs = begin + 3e6;

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file metacdn/v1/server.proto.
  */
 export const file_metacdn_v1_server: GenFile = /*@__PURE__*/
-  fileDesc("ChdtZXRhY2RuL3YxL3NlcnZlci5wcm90bxIKbWV0YWNkbi52MSKFAwoGU2VydmVyEgoKAmlkGAEgASgJEgsKA3VybBgCIAEoCRIQCghwcm92aWRlchgDIAEoCRIOCgZyZWdpb24YBCABKAkSDAoEcm9sZRgFIAEoCRIuCgZsYWJlbHMYBiADKAsyHi5tZXRhY2RuLnYxLlNlcnZlci5MYWJlbHNFbnRyeRIQCghzb2Z0d2FyZRgHIAEoCRIkCgd1cGRhdGVkGAggASgLMhMubWV0YWNkbi52MS5WZXJzaW9uEg8KB3JlbW92ZWQYCSABKAgSKAoGaGVhbHRoGAogASgLMhgubWV0YWNkbi52MS5TZXJ2ZXJIZWFsdGgSEgoKcHVibGljX2tleRgLIAEoDBITCgtjZXJ0aWZpY2F0ZRgMIAEoDBIQCghkcmFpbmluZxgNIAEoCBIRCglzaWduYXR1cmUYDiABKAwSEgoKa25vd25fa2V5cxgPIAMoDBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIvgBCgxTZXJ2ZXJIZWFsdGgSDQoFc3RhdGUYASABKAkSFQoNbGFzdF9oZWFyZF9tcxgCIAEoAxITCgtsYWdfb2JqZWN0cxgDIAEoBBINCgVlcnJvchgEIAEoCRITCgtpbmNhcm5hdGlvbhgFIAEoBBIRCglsYWdfYnl0ZXMYBiABKAQSHwoFbWFya3MYByADKAsyEC5tZXRhY2RuLnYxLk1hcmsSKwoHY29udGVudBgIIAEoCzIaLm1ldGFjZG4udjEuQ29udGVudFN1bW1hcnkSDgoGcnR0X21zGAkgASgBEhgKEGJ5dGVzX3Blcl9zZWNvbmQYCiABKAEiNAoETWFyaxIOCgZyZWFzb24YASABKAkSDQoFYXRfbXMYAiABKAMSDQoFY291bnQYAyABKA0ibgoOQ29udGVudFN1bW1hcnkSDgoGZGlnZXN0GAEgASgMEg8KB29iamVjdHMYAiABKAQSFgoOd2FudGVkX29iamVjdHMYAyABKAQSFAoMd2FudGVkX2J5dGVzGAQgASgEEg0KBXN0YWxlGAUgASgIIoYBCgpTZXJ2ZXJMaXN0EiMKB3NlcnZlcnMYASADKAsyEi5tZXRhY2RuLnYxLlNlcnZlchImCghsaXZlbmVzcxgCIAMoCzIULm1ldGFjZG4udjEuTGl2ZW5lc3MSKwoHY29udGVudBgDIAEoCzIaLm1ldGFjZG4udjEuQ29udGVudFN1bW1hcnkiogEKCExpdmVuZXNzEgoKAmlkGAEgASgJEikKBXN0YXRlGAIgASgOMhoubWV0YWNkbi52MS5MaXZlbmVzcy5TdGF0ZRITCgtpbmNhcm5hdGlvbhgDIAEoBCJKCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgkKBUFMSVZFEAESCwoHU1VTUEVDVBACEggKBERFQUQQAxIICgRMRUZUEAQiGAoJQWRkU2VydmVyEgsKA3VybBgBIAEoCSIgCgxDaGFuZ2VTZXJ2ZXISEAoIZHJhaW5pbmcYASABKAhiBnByb3RvMw", [file_metacdn_v1_object]);
+  fileDesc("ChdtZXRhY2RuL3YxL3NlcnZlci5wcm90bxIKbWV0YWNkbi52MSKFAwoGU2VydmVyEgoKAmlkGAEgASgJEgsKA3VybBgCIAEoCRIQCghwcm92aWRlchgDIAEoCRIOCgZyZWdpb24YBCABKAkSDAoEcm9sZRgFIAEoCRIuCgZsYWJlbHMYBiADKAsyHi5tZXRhY2RuLnYxLlNlcnZlci5MYWJlbHNFbnRyeRIQCghzb2Z0d2FyZRgHIAEoCRIkCgd1cGRhdGVkGAggASgLMhMubWV0YWNkbi52MS5WZXJzaW9uEg8KB3JlbW92ZWQYCSABKAgSKAoGaGVhbHRoGAogASgLMhgubWV0YWNkbi52MS5TZXJ2ZXJIZWFsdGgSEgoKcHVibGljX2tleRgLIAEoDBITCgtjZXJ0aWZpY2F0ZRgMIAEoDBIQCghkcmFpbmluZxgNIAEoCBIRCglzaWduYXR1cmUYDiABKAwSEgoKa25vd25fa2V5cxgPIAMoDBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIvgBCgxTZXJ2ZXJIZWFsdGgSDQoFc3RhdGUYASABKAkSFQoNbGFzdF9oZWFyZF9tcxgCIAEoAxITCgtsYWdfb2JqZWN0cxgDIAEoBBINCgVlcnJvchgEIAEoCRITCgtpbmNhcm5hdGlvbhgFIAEoBBIRCglsYWdfYnl0ZXMYBiABKAQSHwoFbWFya3MYByADKAsyEC5tZXRhY2RuLnYxLk1hcmsSKwoHY29udGVudBgIIAEoCzIaLm1ldGFjZG4udjEuQ29udGVudFN1bW1hcnkSDgoGcnR0X21zGAkgASgBEhgKEGJ5dGVzX3Blcl9zZWNvbmQYCiABKAEiNAoETWFyaxIOCgZyZWFzb24YASABKAkSDQoFYXRfbXMYAiABKAMSDQoFY291bnQYAyABKA0ibgoOQ29udGVudFN1bW1hcnkSDgoGZGlnZXN0GAEgASgMEg8KB29iamVjdHMYAiABKAQSFgoOd2FudGVkX29iamVjdHMYAyABKAQSFAoMd2FudGVkX2J5dGVzGAQgASgEEg0KBXN0YWxlGAUgASgIIqwBCgpTZXJ2ZXJMaXN0EiMKB3NlcnZlcnMYASADKAsyEi5tZXRhY2RuLnYxLlNlcnZlchImCghsaXZlbmVzcxgCIAMoCzIULm1ldGFjZG4udjEuTGl2ZW5lc3MSKwoHY29udGVudBgDIAEoCzIaLm1ldGFjZG4udjEuQ29udGVudFN1bW1hcnkSJAoEa2V5cxgEIAMoCzIWLm1ldGFjZG4udjEuU2VydmVyS2V5cyImCgpTZXJ2ZXJLZXlzEgoKAmlkGAEgASgJEgwKBGtleXMYAiADKAwiogEKCExpdmVuZXNzEgoKAmlkGAEgASgJEikKBXN0YXRlGAIgASgOMhoubWV0YWNkbi52MS5MaXZlbmVzcy5TdGF0ZRITCgtpbmNhcm5hdGlvbhgDIAEoBCJKCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgkKBUFMSVZFEAESCwoHU1VTUEVDVBACEggKBERFQUQQAxIICgRMRUZUEAQiGAoJQWRkU2VydmVyEgsKA3VybBgBIAEoCSIgCgxDaGFuZ2VTZXJ2ZXISEAoIZHJhaW5pbmcYASABKAhiBnByb3RvMw", [file_metacdn_v1_object]);
 
 /**
  * One server, as it describes itself.
@@ -303,6 +303,14 @@ export type ServerList = Message<"metacdn.v1.ServerList"> & {
    * @generated from field: metacdn.v1.ContentSummary content = 3;
    */
   content?: ContentSummary | undefined;
+
+  /**
+   * Between servers: the keys of those that had more than one. What they once signed stays right, also for those who
+   * never met them.
+   *
+   * @generated from field: repeated metacdn.v1.ServerKeys keys = 4;
+   */
+  keys: ServerKeys[];
 };
 
 /**
@@ -311,6 +319,30 @@ export type ServerList = Message<"metacdn.v1.ServerList"> & {
  */
 export const ServerListSchema: GenMessage<ServerList> = /*@__PURE__*/
   messageDesc(file_metacdn_v1_server, 4);
+
+/**
+ * @generated from message metacdn.v1.ServerKeys
+ */
+export type ServerKeys = Message<"metacdn.v1.ServerKeys"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Ed25519, 32 bytes each.
+   *
+   * @generated from field: repeated bytes keys = 2;
+   */
+  keys: Uint8Array[];
+};
+
+/**
+ * Describes the message metacdn.v1.ServerKeys.
+ * Use `create(ServerKeysSchema)` to create a new message.
+ */
+export const ServerKeysSchema: GenMessage<ServerKeys> = /*@__PURE__*/
+  messageDesc(file_metacdn_v1_server, 5);
 
 /**
  * How one server fares (SWIM: Das, Gupta, Motivala, 2002).
@@ -341,7 +373,7 @@ export type Liveness = Message<"metacdn.v1.Liveness"> & {
  * Use `create(LivenessSchema)` to create a new message.
  */
 export const LivenessSchema: GenMessage<Liveness> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_server, 5);
+  messageDesc(file_metacdn_v1_server, 6);
 
 /**
  * @generated from enum metacdn.v1.Liveness.State
@@ -377,7 +409,7 @@ export enum Liveness_State {
  * Describes the enum metacdn.v1.Liveness.State.
  */
 export const Liveness_StateSchema: GenEnum<Liveness_State> = /*@__PURE__*/
-  enumDesc(file_metacdn_v1_server, 5, 0);
+  enumDesc(file_metacdn_v1_server, 6, 0);
 
 /**
  * POST /-/v1/servers: add the server at `url`. It is asked who it is.
@@ -396,7 +428,7 @@ export type AddServer = Message<"metacdn.v1.AddServer"> & {
  * Use `create(AddServerSchema)` to create a new message.
  */
 export const AddServerSchema: GenMessage<AddServer> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_server, 6);
+  messageDesc(file_metacdn_v1_server, 7);
 
 /**
  * PATCH /-/v1/servers/{id}
@@ -415,5 +447,5 @@ export type ChangeServer = Message<"metacdn.v1.ChangeServer"> & {
  * Use `create(ChangeServerSchema)` to create a new message.
  */
 export const ChangeServerSchema: GenMessage<ChangeServer> = /*@__PURE__*/
-  messageDesc(file_metacdn_v1_server, 7);
+  messageDesc(file_metacdn_v1_server, 8);
 
