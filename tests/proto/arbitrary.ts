@@ -67,6 +67,9 @@ const byField: Record<string, fc.Arbitrary<unknown>> = {
 };
 const byType: Record<string, fc.Arbitrary<unknown>> = {
   "metacdn.v1.Liveness.state": fc.constantFrom(1, 2, 3, 4),
+  "metacdn.v1.ServerList.keys": fc.array(fc.record({ id: name, keys: fc.array(bytes(32), { maxLength: 3 }) }), {
+    maxLength: 2,
+  }),
   "metacdn.v1.ServerKeys.keys": fc.array(bytes(32), { maxLength: 4 }),
   "metacdn.v1.TreeAnswer.Node.count": whole(SAFE),
   "metacdn.v1.TreeQuestion.nodes": fc.array(fc.stringMatching(/^[0-9a-f]{0,12}$/), { maxLength: 3 }),
