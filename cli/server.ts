@@ -90,6 +90,10 @@ const spec = {
       least: 0,
     }),
     "heartbeat": numberFlag("MS", clusterDefaults.pingMs, "between two heartbeats", { least: 50, most: 60_000 }),
+    "max-clock-skew": numberFlag("MS", defaultLimits.maxAheadMs, "refuse what is stamped further ahead than this", {
+      least: 1000,
+      most: 86_400_000,
+    }),
     "tombstone-days": numberFlag("DAYS", 30, "how long a delete is remembered; who was away longer starts from empty", {
       least: 1,
       most: 3650,
@@ -156,6 +160,7 @@ export const server: Command = async (argv, input) => {
       hotBytes: flags["hot-size"],
       idleMs: flags["idle-timeout"],
       ranges: flags["max-ranges"],
+      maxAheadMs: flags["max-clock-skew"],
     },
     uploads: {
       maxSessions: flags["max-sessions"],

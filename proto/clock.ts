@@ -4,7 +4,7 @@
  */
 import { compareVersions, type Version } from "./version.ts";
 
-/** How far ahead of our own wall clock a stamp may be, in milliseconds. */
+/** How far ahead of our own wall clock a stamp may be unless told otherwise, in milliseconds. */
 export const MAX_AHEAD_MS = 300_000;
 
 /**
@@ -18,8 +18,9 @@ export class HybridClock {
   /**
    * @param server the id that our stamps carry
    * @param random where the counter begins: from 0 up to 1, another one for each start
+   * @param maxAheadMs how far ahead of our own wall clock a stamp may be
    */
-  constructor(readonly server: string, random = 0) {
+  constructor(readonly server: string, random = 0, readonly maxAheadMs: number = MAX_AHEAD_MS) {
     this.#base = Math.floor(random * 2 ** 24);
     this.#last = { wallMs: 0, counter: this.#base, server };
   }
@@ -29,7 +30,9 @@ export class HybridClock {
    * others would take, what it gave before does not count: else nobody took what we write until that time has come.
    */
   next(nowMs: number, after?: Version): Version {
-    if (this.#last.wallMs > nowMs + MAX_AHEAD_MS) this.#last = { wallMs: 0, counter: this.#base, server: this.server };
+    if (this.#last.wallMs > nowMs + this.maxAheadMs) {
+      this.#last = { wallMs: 0, counter: this.#base, server: this.server };
+    }
     if (after) this.#see(after);
     const { wallMs, counter } = this.#last;
     this.#last = nowMs > wallMs
@@ -42,7 +45,7 @@ export class HybridClock {
 
   /** Takes note of another server's stamp. False, and no note taken, where it is too far ahead of `nowMs`. */
   observe(version: Version, nowMs: number): boolean {
-    if (version.wallMs > nowMs + MAX_AHEAD_MS) return false;
+    if (version.wallMs > nowMs + this.maxAheadMs) return false;
     this.#see(version);
     return true;
   }

@@ -37,6 +37,8 @@ export interface Limits {
   peerMessage: number;
   /** Small bodies that are kept in memory, all together. */
   hotBytes: number;
+  /** How far ahead of our clock another server's stamp may be. */
+  maxAheadMs: number;
 }
 
 /** Sane for a small server. */
@@ -47,6 +49,7 @@ export const defaultLimits: Limits = {
   ranges: 16,
   peerMessage: 4 << 20,
   hotBytes: 32 << 20,
+  maxAheadMs: 300_000,
 };
 
 /** The parts of one server. */

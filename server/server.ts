@@ -104,7 +104,7 @@ export async function createServer({
   log = silentLogger,
 }: ServerOptions): Promise<ContentServer> {
   const limits = { ...defaultLimits, ...givenLimits };
-  const clock = new HybridClock(identity.id, random());
+  const clock = new HybridClock(identity.id, random(), limits.maxAheadMs);
   const needs: Needs = { identity, store: given, clock, limits, secrets, codec, fetch, now, random, log };
   let ready = false;
 

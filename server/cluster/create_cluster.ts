@@ -13,7 +13,7 @@ import {
 import { signManifest } from "../../proto/manifest_signature.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
-import { type HybridClock, MAX_AHEAD_MS } from "../../proto/clock.ts";
+import type { HybridClock } from "../../proto/clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
 import { Abandon, standingOf } from "./abandon.ts";
@@ -529,7 +529,7 @@ class RunningCluster implements Cluster {
   }
 
   #isAhead({ wallMs }: Version): boolean {
-    return wallMs > this.#parts.now() + MAX_AHEAD_MS;
+    return wallMs > this.#parts.now() + this.#parts.clock.maxAheadMs;
   }
 
   async #askStanding(url: string, path: string, { wallMs, counter, server }: Version): Promise<wire.Standing> {

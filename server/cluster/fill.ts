@@ -40,6 +40,8 @@ const MOST_FAILURES = 10_000;
 const PAGE = 256;
 /** Requests for several bodies at once: while one is written, the next one comes. */
 const SHARED_LANES = 3;
+/** Between two words about how much is left. */
+const TELL_MS = 10_000;
 /** Between two looks at the whole table. */
 const LEAST_PAUSE_MS = 20;
 
@@ -57,6 +59,7 @@ export class Filler {
   #gathered: Manifest[] = [];
   #gatheredBytes = 0;
   #loop: Promise<void> = Promise.resolve();
+  #toldMs = -Infinity;
   /** Bytes that may be fetched in the background before a pause, and as of when. */
   #allowance = 0;
   #allowedMs: number;
@@ -88,6 +91,7 @@ export class Filler {
       await puller.pull(sha256, size, ...hints);
       await settle(sha256);
       this.#failures.delete(path);
+      this.#tell();
     } catch (error) {
       this.#failed(path, formatVersion(version), error);
       if (error instanceof CdnError && error.source === "peer" && !error.retry) onMissing(manifest);
@@ -222,6 +226,16 @@ export class Filler {
       refill();
     }
     this.#allowance -= bytes;
+  }
+
+  /** Now and then while there is much to do, and once when it is done. */
+  #tell(): void {
+    const { wanted, log, now } = this.#options;
+    if (now() - this.#toldMs < TELL_MS) return;
+    const { objects, bytes } = wanted.total();
+    if (objects === 0 && this.#toldMs === -Infinity) return;
+    this.#toldMs = objects === 0 ? -Infinity : now();
+    log.info(objects === 0 ? "all that is known is here" : "filling", objects === 0 ? {} : { objects, bytes });
   }
 
   #failed(path: string, version: string, error: unknown): void {

@@ -2,7 +2,7 @@
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { compareVersions, type Version, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { type HybridClock, MAX_AHEAD_MS } from "../../proto/clock.ts";
+import type { HybridClock } from "../../proto/clock.ts";
 import { Pins } from "./pins.ts";
 import type { Keys, Ledger } from "./ports.ts";
 import { recordBytes } from "../../proto/record_signature.ts";
@@ -75,10 +75,10 @@ export class Members {
 
   /** Writes our own record for this run, or with a new certificate; newer than those before. */
   announce(url: string): void {
-    const { self, ledger, keys } = this.#options;
+    const { self, ledger, keys, clock } = this.#options;
     // A record that our own clock says is from the future was stamped while it was wrong: nobody took it.
     const earlier = this.#records.get(self.id, "own");
-    const before = earlier && stampOf(earlier).wallMs <= this.#options.now() + MAX_AHEAD_MS ? earlier : null;
+    const before = earlier && stampOf(earlier).wallMs <= this.#options.now() + clock.maxAheadMs ? earlier : null;
     this.#self = this.#sign({
       ...self,
       url,
@@ -253,7 +253,7 @@ export class Members {
       if (this.#records.view(record.id)) return "old";
       return { record, reason: "has no room: the list is full", fault: false };
     }
-    if (stamp.wallMs > now() + MAX_AHEAD_MS) {
+    if (stamp.wallMs > now() + clock.maxAheadMs) {
       return { record, reason: "is from a clock that is too far ahead", fault: false };
     }
     const refusal = this.#referee.judge(record, this.#self);

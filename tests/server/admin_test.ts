@@ -98,7 +98,7 @@ Deno.test("what would be lost: nothing where two have all; what one alone has is
   let gives = true;
   const withoutBodies =
     ((url: string, init: RequestInit) =>
-      gives || !url.includes("/peer/bodies/")
+      gives || !url.includes("/peer/bodies")
         ? fetch(url, init)
         : Promise.reject(new TypeError("no way for bodies"))) as typeof fetch;
   await using a = await startTestServer({ id: "a", secrets, cluster });
