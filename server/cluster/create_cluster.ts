@@ -633,10 +633,10 @@ class RunningCluster implements Cluster {
   #heardContent(id: string, content: wire.ContentSummary): void {
     this.#health.told(id, content);
     this.#repair.peerContent(id, content);
-    if (!this.#isEqual(id)) return;
-    // It knows all that we know: whatever it once refused, it has taken since.
+    if (content.wantedObjects > 0n || !this.#isEqual(id)) return;
+    // It holds all that we know: whatever it once could not take, it has taken since.
     this.#health.refused(id, "");
-    if (content.wantedObjects === 0n) this.#copies.confirm(id);
+    this.#copies.confirm(id);
   }
 
   #stateChanged(id: string, state: State): void {

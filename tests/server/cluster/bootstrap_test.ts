@@ -5,6 +5,8 @@ import { silentLogger } from "../../../runtime/log.ts";
 import { Filler } from "../../../server/cluster/fill.ts";
 import { MemoryLedger } from "../../../server/cluster/memory_ledger.ts";
 import { clusterSettings } from "../../../server/cluster/settings.ts";
+import { openDiskStore } from "../../../server/store/mod.ts";
+import { tempDir } from "../../kit/temp_dir.ts";
 import { live, stampOf, START, VirtualTime } from "./catalog_kit.ts";
 import { type Fault, type Node, noise, startNode, until, untilJoined } from "./node.ts";
 
@@ -71,7 +73,14 @@ Deno.test("a restart when half of the index is there: what was learned is not as
   const settings = { repairBackoff: { leastMs: 10, mostMs: 50 } };
   let pages = 1;
   let told = 0;
+  // On disk: there a page by key is a range of an index.
+  await using dir = await tempDir();
+  const open = (name: string) =>
+    openDiskStore({ folder: `${dir.path}/${name}`, minFreeBytes: 0, scrubBytesPerSecond: 0 });
+  await using ofA = await open("a");
+  await using ofB = await open("b");
   await using a = await startNode("a", {
+    store: ofA,
     // It only answers, and tells nothing by itself.
     fetch: (...given) =>
       /peer\/(tree|offers)/.test(String(given[0])) ? Promise.reject(new TypeError("not now")) : fetch(...given),
@@ -89,7 +98,7 @@ Deno.test("a restart when half of the index is there: what was learned is not as
     const version = { wallMs: writtenMs, counter: at, server: "a" };
     await a.store.put(a.cluster.sign({ ...live(`/${at}`, version), sha256, size }));
   }
-  await using b = await startNode("b", { peers: [a.url], settings });
+  await using b = await startNode("b", { peers: [a.url], settings, store: ofB });
   await until("a page is there", () => b.cluster.progress().objects > 0 && pages < 0);
   const learned = b.cluster.progress().objects;
   assert(learned < count, `${learned}`);
