@@ -37,7 +37,7 @@ interface Failure {
 const MOST_FAILURES = 10_000;
 const PAGE = 256;
 /** Requests for several bodies at once: while one is written, the next one comes. */
-const SHARED_LANES = 3;
+const SHARED_LANES = 2;
 /** Between two looks at the whole table. */
 const LEAST_PAUSE_MS = 20;
 
