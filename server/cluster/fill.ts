@@ -39,7 +39,7 @@ interface Failure {
 const MOST_FAILURES = 10_000;
 const PAGE = 256;
 /** Requests for several bodies at once: while one is written, the next one comes. */
-const SHARED_LANES = 3;
+const SHARED_LANES = 2;
 /** Between two words about how much is left. */
 const TELL_MS = 10_000;
 /** Between two looks at the whole table. */

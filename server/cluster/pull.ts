@@ -65,6 +65,8 @@ interface Flight {
 
 /** How often a transfer under way is asked whether anybody still wants it. */
 const ASK_MS = 1_000;
+/** Requests for several bodies at once: while the bodies of one are staged, the next ones come. */
+const SHARED_AT_ONCE = 2;
 /** Bytes that a try must bring to count as one that got on. */
 const PROGRESS = 64 << 10;
 
@@ -74,6 +76,8 @@ export class Puller {
   readonly #flights = new Map<string, Flight>();
   readonly #slots: Slots;
   readonly #largeSlots: Slots;
+  /** Answers with several bodies are in memory until all of them are staged. */
+  readonly #sharedSlots = new Slots(SHARED_AT_ONCE);
 
   constructor(options: PullerOptions) {
     this.#options = options;
@@ -101,7 +105,7 @@ export class Puller {
    * @param hints ids of servers that say that they hold all of them
    */
   async together(bodies: readonly SmallBody[], ...hints: string[]): Promise<void> {
-    const { network, store } = this.#options;
+    const { network, store, signal } = this.#options;
     if (!network.smallBodies) return;
     const sizes = await Promise.all(bodies.map(({ sha256 }) => bodySize(store, sha256)));
     const lacking = bodies.filter(({ size }, at) => size > 0 && sizes[at] !== size);
@@ -109,7 +113,9 @@ export class Puller {
       !this.#flights.has(sha256) && lacking.findIndex((other) => other.sha256 === sha256) === at
     );
     if (news.length === 0) return;
-    const asked = this.#askTogether(news, hints);
+    const slot = this.#sharedSlots.acquire(signal);
+    const asked = slot.then(() => this.#askTogether(news, hints));
+    asked.catch(() => {}); // its flights hear of it
     const flights = news.map((body, at) =>
       this.#start(body.sha256, body.size, hints, async (flight) => {
         const bytes = (await asked)[at];
@@ -117,6 +123,7 @@ export class Puller {
       })
     );
     await Promise.allSettled(flights.map(({ done }) => done));
+    await slot.then((slot) => slot[Symbol.dispose](), () => {});
   }
 
   /** Another server that holds a body that is on its way; of no effect where it is not. */
