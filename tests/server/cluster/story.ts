@@ -91,7 +91,12 @@ export class Story implements AsyncDisposable {
     add: ([by, id]) => this.#at(by!).node.cluster.addServer(this.#at(id!).node.url),
     drain: ([by, id]) => this.#drain(by!, id!, true),
     undrain: ([by, id]) => this.#drain(by!, id!, false),
-    clock: ([id, offset]) => this.#at(id!).setClock(durationFrom(offset!)),
+    clock: async ([id, offset]) => {
+      const actor = this.#at(id!);
+      actor.setClock(durationFrom(offset!));
+      // What it wrote while it was fast it sets aside as soon as another one agrees that it is from the future.
+      if (durationFrom(offset!) === 0) await until(`${id} has nothing from the future`, () => actor.hasNoFuture());
+    },
     pass: ([duration]) => this.#pass(durationFrom(duration!)),
   };
 

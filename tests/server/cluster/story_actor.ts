@@ -1,4 +1,5 @@
 /** One server of a story: a node on a disk of its own, which can be cut off, die, and get a wrong clock. */
+import { MAX_AHEAD_MS } from "../../../proto/clock.ts";
 import { join } from "@std/path";
 import type { Manifest } from "../../../proto/mod.ts";
 import { byTimer, type ClusterSettings } from "../../../server/cluster/mod.ts";
@@ -78,6 +79,12 @@ export class Actor {
   }
 
   /** Its clock is wrong by so much from now on. */
+  /** True where it holds nothing that is stamped further ahead than others take. */
+  async hasNoFuture(): Promise<boolean> {
+    const { entries } = await this.node.store.list({ by: "path", limit: 1000, tombstones: true });
+    return entries.every(({ manifest }) => manifest.version.wallMs <= this.node.now() + MAX_AHEAD_MS);
+  }
+
   setClock(ms: number): void {
     this.clockMs = ms;
     this.node.skewMs = this.#passedMs + ms;
