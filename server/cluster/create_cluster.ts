@@ -191,6 +191,7 @@ class RunningCluster implements Cluster {
       filler: this.#filler,
       trust: this.#trust,
       onMark,
+      onHolder: () => this.#copies.changed(),
     });
     this.#repair = new Repair({
       ...this.#waiting,
@@ -233,7 +234,8 @@ class RunningCluster implements Cluster {
     this.#reading = this.#read();
     this.#gossip.start();
     this.#filler.start();
-    this.#repair.start();
+    // An edge holds what is uploaded to it, and hands that on; it has no need to know all.
+    if (this.#parts.self.role === "origin") this.#repair.start();
     this.#follow();
     const others = [...new Set(peers)].filter((peer) => peer !== url);
     this.#expectsOthers = others.length > 0 || this.#everHadOthers();
@@ -725,6 +727,7 @@ class RunningCluster implements Cluster {
   /** False while nothing was heard of others that there are, or what they know was not read yet. */
   #knowsAll(): boolean {
     if (!this.#started || !this.#catalog.ready) return false;
+    if (this.#parts.self.role !== "origin") return true;
     if (this.#repair.settled || !this.#expectsOthers) return true;
     // Told of others, and taken by none yet: it has never known anything to answer by.
     if (!this.#everHadOthers()) return false;

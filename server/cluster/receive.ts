@@ -36,6 +36,8 @@ export interface ReceiverOptions {
   signal: AbortSignal;
   /** A server was caught at something. */
   onMark: (id: string, reason: string) => void;
+  /** It is known of one server more what it holds. */
+  onHolder: () => void;
 }
 
 type Result = { outcome: wire.OfferAnswer_Outcome; reason: string; newer?: wire.Version };
@@ -138,11 +140,12 @@ export class Receiver {
   }
 
   async #take(manifest: Manifest, from: string): Promise<Result | Manifest> {
-    const { catalog, holders } = this.#options;
+    const { catalog, holders, onHolder } = this.#options;
     const known = await catalog.get(manifest.path);
     if (known && compareVersions(known.version, manifest.version) > 0) return await this.#standing(manifest);
     const learned = await catalog.learn(manifest);
     holders.note(from, manifest);
+    onHolder();
     return learned === "wanted" ? manifest : held;
   }
 
