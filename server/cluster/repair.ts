@@ -10,7 +10,7 @@ import { words } from "../../runtime/peer_client.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Network } from "./ports.ts";
 import { reconcile, type Tally } from "./reconcile.ts";
-import { type Backoff, backoffMs } from "./settings.ts";
+import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { type Staleness, verdict } from "./stale.ts";
 import { answerLacks, answerManifests, type AnswerOptions, answerTree } from "./tree_answers.ts";
 import { type Schedule, Wake } from "./wake.ts";
@@ -21,31 +21,11 @@ export interface Peer {
   url: string;
 }
 
-/** Figures of repair. Times in milliseconds. */
-export interface RepairSettings {
-  /** How long contents must differ: what is just under way shall not start a comparison. */
-  repairAfterMs: number;
-  /** Comparisons at once. */
-  repairsAtOnce: number;
-  /** For the head of an answer. */
-  repairTimeoutMs: number;
-  /** After a comparison that failed, for each peer. */
-  repairBackoff: Backoff;
-  /** How long tombstones are kept. */
-  tombstoneMs: number;
-  /** See `stale.ts`. */
-  staleGraceMs: number;
-}
-
-/** What a server uses unless it is told otherwise. */
-export const repairDefaults: RepairSettings = {
-  repairAfterMs: 3_000,
-  repairsAtOnce: 1,
-  repairTimeoutMs: 15_000,
-  repairBackoff: { leastMs: 1_000, mostMs: 10 * 60_000 },
-  tombstoneMs: 30 * 24 * 3_600_000,
-  staleGraceMs: 10 * 60_000,
-};
+/** Those of the cluster's figures that repair goes by. */
+export type RepairSettings = Pick<
+  ClusterSettings,
+  "repairAfterMs" | "repairsAtOnce" | "repairTimeoutMs" | "repairBackoff" | "tombstoneMs" | "staleGraceMs"
+>;
 
 /** What repair works with. */
 export interface RepairOptions {

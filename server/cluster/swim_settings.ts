@@ -1,36 +1,21 @@
 /** The figures of membership: how often servers ping each other, and when one that does not answer counts as dead. */
+import { clusterDefaults, type ClusterSettings } from "./settings.ts";
 
-/** Times in milliseconds. */
-export interface SwimSettings {
-  /** Between two pings that this server sends (to another one each time); each wait is jittered by a quarter. */
-  pingMs: number;
-  /** For a pong, before others are asked to try; it grows with the round trip that was measured. */
-  pingTimeoutMs: number;
-  /** How many others are asked to ping a server that does not answer. */
-  indirect: number;
-  /** A suspicion becomes a death after this many periods, times log10 of the number of servers. */
-  suspicionMult: number;
-  /** News is told this many times, times log10 of the number of servers, rounded up. */
-  retransmitMult: number;
-  /** Pieces of news in a message, beside what the sender says of itself and of the receiver. */
-  newsPerMessage: number;
-  /** Between two exchanges of whole lists with a random server; more where there are many servers. */
-  syncMs: number;
-  /** Until a dead server is tried again: doubled twice, then the same. */
-  deadRetryMs: number;
-}
+/** Those of the cluster's figures that membership goes by. */
+export type SwimSettings = Pick<
+  ClusterSettings,
+  | "pingMs"
+  | "pingTimeoutMs"
+  | "indirect"
+  | "suspicionMult"
+  | "retransmitMult"
+  | "newsPerMessage"
+  | "syncMs"
+  | "deadRetryMs"
+>;
 
 /** What a server uses unless it is told otherwise. */
-export const swimDefaults: SwimSettings = {
-  pingMs: 1_000,
-  pingTimeoutMs: 500,
-  indirect: 3,
-  suspicionMult: 4,
-  retransmitMult: 4,
-  newsPerMessage: 30,
-  syncMs: 30_000,
-  deadRetryMs: 30_000,
-};
+export const swimDefaults: SwimSettings = clusterDefaults;
 
 /** How long a suspected server has to speak up, of `servers` in all (SWIM §4.2; grown as HashiCorp's memberlist does). */
 export function suspicionMs(servers: number, { suspicionMult, pingMs }: SwimSettings): number {

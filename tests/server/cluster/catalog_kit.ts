@@ -17,7 +17,8 @@ import { silentLogger } from "../../../runtime/log.ts";
 import { type Answer, type CallName, calls, type Question } from "../../../server/cluster/calls.ts";
 import { Catalog, type Known } from "../../../server/cluster/catalog.ts";
 import { MemoryLedger } from "../../../server/cluster/memory_ledger.ts";
-import { type Peer, Repair, repairDefaults, type RepairSettings } from "../../../server/cluster/repair.ts";
+import { type Peer, Repair, type RepairSettings } from "../../../server/cluster/repair.ts";
+import { clusterDefaults } from "../../../server/cluster/settings.ts";
 import { Staleness } from "../../../server/cluster/stale.ts";
 import type { Schedule } from "../../../server/cluster/wake.ts";
 import { memoryStore } from "../../../server/store/memory.ts";
@@ -183,7 +184,7 @@ export class Site implements Peer {
     this.url = `http://${id}`;
     this.store = store ?? losingStore();
     this.ledger = ledger ?? new MemoryLedger();
-    const all = { ...repairDefaults, ...settings };
+    const all = { ...clusterDefaults, ...settings };
     const now = time?.now ?? (() => START);
     const common = { now, log: silentLogger, signal: this.stop.signal, schedule: time?.schedule ?? atOnce };
     this.staleness = new Staleness({
