@@ -1,6 +1,5 @@
 /** Puts the pieces together: members and gossip, what is known and what is wanted, the hot path, and repair. */
 import { clone, create } from "@bufbuild/protobuf";
-import { createHash, type Hash } from "node:crypto";
 import {
   CdnError,
   type Manifest,
@@ -12,7 +11,6 @@ import {
 } from "../../proto/mod.ts";
 import { signManifest } from "../../proto/manifest_signature.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { words } from "../../runtime/peer_client.ts";
 import type { HybridClock } from "../../proto/clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
@@ -30,6 +28,7 @@ import { Members, type Self } from "./members.ts";
 import { type Egress, rankSources, usualEgress } from "./paths.ts";
 import type { Keys, Ledger, Network, Partials } from "./ports.ts";
 import { Puller } from "./pull.ts";
+import { ReadThrough } from "./read_through.ts";
 import { Receiver } from "./receive.ts";
 import { Repair } from "./repair.ts";
 import { Sender } from "./replicate.ts";
@@ -83,8 +82,6 @@ type Parts = ClusterDeps & { settings: ClusterSettings };
 const OTHERS = "others";
 /** How long a server that knows others waits to hear from one before it answers for itself. */
 const HEAR_MS = 10_000;
-/** A range that starts so far behind what is here of a large body is fetched by itself. */
-const FAR_BYTES = 8 << 20;
 
 class RunningCluster implements Cluster {
   readonly #parts: Parts;
@@ -100,6 +97,7 @@ class RunningCluster implements Cluster {
   readonly #gossip: Gossip;
   readonly #puller: Puller;
   readonly #filler: Filler;
+  readonly #readThrough: ReadThrough;
   readonly #trust: Trust;
   readonly #receiver: Receiver;
   readonly #repair: Repair;
@@ -163,6 +161,14 @@ class RunningCluster implements Cluster {
         this.#health.faulty(id, sha256, reason);
         this.#mark(id, `sent a wrong body: ${reason}`);
       },
+    });
+    this.#readThrough = new ReadThrough({
+      ...parts,
+      signal,
+      puller: this.#puller,
+      sources: (size) => this.#sources(size, new Set()),
+      urlOf: (id) => this.#urlOf(id),
+      onWrong: (id, reason) => this.#mark(id, reason),
     });
     this.#filler = new Filler({
       ...this.#waiting,
@@ -384,25 +390,10 @@ class RunningCluster implements Cluster {
     return this.#catalog.isWanted(path);
   }
 
-  async fetchBody(
-    { sha256, size, path }: Manifest,
-    { start, end }: { start: number; end: number },
-  ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  // deno-lint-ignore require-await -- so that what it throws is a rejection
+  async fetchBody(manifest: Manifest, range: { start: number; end: number }) {
     this.#requireOpen();
-    const chunks = size >= this.#parts.settings.largeBytes && start > FAR_BYTES
-      ? this.#passThrough(sha256, { size, start, end })
-      : this.#followOrPass(sha256, { size, start, end });
-    const first = await chunks.next().catch((cause) => {
-      throw new CdnError(`Cannot read the body of ${path}: ${words(cause)}`, {
-        source: "server",
-        status: 503,
-        retry: true,
-        retryAfterSeconds: 1,
-        cause,
-      });
-    });
-    this.#filler.changed();
-    return streamOf(first, chunks);
+    return this.#readThrough.body(manifest, range);
   }
 
   async durability(): Promise<wire.Durability> {
@@ -573,65 +564,6 @@ class RunningCluster implements Cluster {
     return rankSources(sources, { to: self, size, egress, random });
   }
 
-  /** As it comes in; where there is no room for it here, it only passes. */
-  async *#followOrPass(sha256: string, { size, start, end }: { size: number; start: number; end: number }) {
-    const hash = start === 0 && end === size ? createHash("sha256") : null;
-    let at = start;
-    try {
-      for await (const chunk of this.#puller.follow(sha256, { size, start, end })) {
-        hash?.update(chunk);
-        at += chunk.byteLength;
-        yield chunk;
-      }
-      return;
-    } catch (error) {
-      if (!(error instanceof CdnError) || error.status !== 507) throw error;
-    }
-    yield* this.#passThrough(sha256, { size, start: at, end, hash });
-  }
-
-  /** @param range.hash of all before `start`, where the whole is wanted: its end is given only if it is the right one */
-  async *#passThrough(
-    sha256: string,
-    { size, start, end, hash = null }: { size: number; start: number; end: number; hash?: Hash | null },
-  ) {
-    const { network, settings } = this.#parts;
-    let reason: unknown = new CdnError("no server that can be reached holds it", { source: "peer", retry: true });
-    for (const id of this.#sources(end - start, new Set())) {
-      const url = this.#urlOf(id);
-      if (url === null) continue;
-      let at = start;
-      try {
-        const body = await network.openBody(url, {
-          sha256,
-          start,
-          idleMs: settings.pullIdleMs,
-          signal: this.#stop.signal,
-        });
-        if (body.start !== start || (body.size !== null && body.size !== size)) {
-          await body.chunks[Symbol.asyncIterator]().return?.(undefined);
-          continue;
-        }
-        for await (const chunk of body.chunks) {
-          const part = chunk.slice(0, end - at);
-          at += part.byteLength;
-          hash?.update(part);
-          if (hash && at >= end && hash.digest("hex") !== sha256) {
-            if (start === 0) this.#mark(id, `sent a wrong body: the bytes are not those of ${sha256}`);
-            throw new CdnError(`${url} sent a wrong body`, { source: "peer", retry: true });
-          }
-          if (part.byteLength > 0) yield part;
-          if (at >= end) return;
-        }
-        throw new CdnError(`${url} ended the body too early`, { source: "peer", retry: true });
-      } catch (error) {
-        if (at > start) throw error; // something was given already: the reader comes again
-        reason = error;
-      }
-    }
-    throw reason;
-  }
-
   #heardContent(id: string, content: wire.ContentSummary): void {
     this.#health.told(id, content);
     this.#repair.peerContent(id, content);
@@ -792,25 +724,6 @@ function requireSpeaker(said: string, from: string | null): void {
 
 function versionOf({ wallMs, counter, server }: wire.Version): Version {
   return { wallMs: Number(wallMs), counter, server };
-}
-
-function streamOf(
-  first: IteratorResult<Uint8Array>,
-  rest: AsyncGenerator<Uint8Array>,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  let next: IteratorResult<Uint8Array> | null = first;
-  return new ReadableStream<Uint8Array<ArrayBuffer>>({
-    async pull(controller) {
-      const step = next ?? await rest.next();
-      next = null;
-      if (step.done) controller.close();
-      // A copy: what a reader of a file or of the network gives is good only until the next one.
-      else controller.enqueue(step.value.slice());
-    },
-    async cancel() {
-      await rest.return(undefined);
-    },
-  }, { highWaterMark: 0 });
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
