@@ -31,9 +31,8 @@ import { Puller } from "./pull.ts";
 import { ReadThrough } from "./read_through.ts";
 import { Receiver } from "./receive.ts";
 import { Repair } from "./repair.ts";
-import { Sender } from "./replicate.ts";
 import { type ClusterSettings, clusterSettings } from "./settings.ts";
-import { SpreadTrees } from "./spread.ts";
+import { Spreading } from "./spreading.ts";
 import { Staleness } from "./stale.ts";
 import { SteadyClock } from "./steady_clock.ts";
 import type { State } from "./swim.ts";
@@ -102,13 +101,11 @@ class RunningCluster implements Cluster {
   readonly #receiver: Receiver;
   readonly #repair: Repair;
   readonly #abandon: Abandon;
-  readonly #senders = new Map<string, Sender>();
-  readonly #ending = new Set<Promise<void>>();
+  readonly #spreading: Spreading;
   /** Requests of others that are being answered. */
   readonly #answering = new Set<Promise<unknown>>();
   /** What was begun in the background. */
   readonly #tasks = new Set<Promise<unknown>>();
-  #trees: SpreadTrees | null = null;
   /** The catalog is being read. */
   #reading: Promise<void> = Promise.resolve();
   #started = false;
@@ -161,6 +158,20 @@ class RunningCluster implements Cluster {
         this.#health.faulty(id, sha256, reason);
         this.#mark(id, `sent a wrong body: ${reason}`);
       },
+    });
+    this.#spreading = new Spreading({
+      ...parts,
+      self: parts.self.id,
+      sending: {
+        ...this.#waiting,
+        self: () => this.#members.self,
+        urlOf: (id) => this.#urlOf(id),
+        onHeld: (id, manifest, newer) => this.#held(id, manifest, newer),
+        onRefused: (id, reason) => this.#health.refused(id, reason),
+      },
+      everybody: () => [this.#members.self, ...this.#members.others()],
+      isAlive: (id) => this.#isAlive(id),
+      holds: (id, manifest) => this.#holders.has(id, manifest),
     });
     this.#readThrough = new ReadThrough({
       ...parts,
@@ -258,14 +269,13 @@ class RunningCluster implements Cluster {
     if (this.#stop.signal.aborted) return;
     if (this.#started) await this.#gossip.leave();
     this.#stop.abort(new CdnError("The server is closing", { source: "server", status: 503, retry: true }));
-    for (const id of [...this.#senders.keys()]) this.#endSender(id);
     await Promise.all([
       this.#gossip.ended(),
       this.#receiver.ended(),
       this.#filler.ended(),
       this.#puller.ended(),
       this.#repair.ended(),
-      ...this.#ending,
+      this.#spreading.close(),
     ]);
     await Promise.allSettled([...this.#answering, ...this.#tasks]);
     await this.#reading;
@@ -375,9 +385,7 @@ class RunningCluster implements Cluster {
     this.#spread(manifest);
     // Where its children in the tree do not answer, everybody is asked.
     const cancel = schedule(() => {
-      for (const sender of this.#senders.values()) {
-        if (!this.#holders.has(sender.id, manifest)) sender.offer(manifest);
-      }
+      this.#spreading.offerToAll(manifest);
     }, settings.copiesWaitMs / 4);
     try {
       return await this.#copies.secure(manifest);
@@ -449,33 +457,8 @@ class RunningCluster implements Cluster {
 
   /** Offers what is new here to those that get it from us. */
   #spread(manifest: Manifest): void {
-    const { self, now, settings } = this.#parts;
     this.#copies.changed();
-    if (!this.#started || this.#stop.signal.aborted) return;
-    const writer = manifest.version.server;
-    // What is old came by repair, and will go on by repair.
-    if (writer !== self.id && now() - manifest.version.wallMs > settings.hotMs) return;
-    const root = writer === self.id || this.#isAlive(writer) ? writer : self.id;
-    for (const sender of this.#senders.values()) {
-      if (this.#holders.has(sender.id, manifest) || !this.#isAlive(sender.id)) continue;
-      if (this.#treeOf().parentOf(sender.id, root, manifest.sha256) === self.id) sender.offer(manifest);
-    }
-  }
-
-  #treeOf(): SpreadTrees {
-    const { settings, egress = usualEgress } = this.#parts;
-    if (this.#trees) return this.#trees;
-    const branch = ({ id, provider, region }: wire.Server) => ({ id, place: { provider, region } });
-    const everybody = [this.#members.self, ...this.#members.others()];
-    const origins = everybody.filter(({ id, role }) =>
-      role === "origin" && (id === this.#parts.self.id || this.#isAlive(id))
-    );
-    const known = new Map(everybody.map((server) => [server.id, branch(server)]));
-    return this.#trees = new SpreadTrees(origins.map(branch), {
-      fanOut: Math.max(settings.fanOut, settings.minCopies - 1),
-      egress,
-      strangers: (id) => known.get(id) ?? null,
-    });
+    if (this.#started && !this.#stop.signal.aborted) this.#spreading.offer(manifest);
   }
 
   /**
@@ -574,41 +557,19 @@ class RunningCluster implements Cluster {
   }
 
   #stateChanged(id: string, state: State): void {
-    this.#trees = null;
-    if (state === "alive") {
-      this.#senders.get(id)?.reached();
-      this.#filler.changed(true);
-    } else if (state !== "suspect") this.#senders.get(id)?.lost();
+    this.#spreading.stateChanged(id, state);
+    if (state === "alive") this.#filler.changed(true);
     this.#copies.changed();
   }
 
-  /** Brings senders in line with the list. */
+  /** The list changed. */
   #follow(): void {
-    this.#trees = null;
     if (!this.#started || this.#stop.signal.aborted) return;
     const { ledger } = this.#parts;
     this.#gossip.follow();
-    const fed = new Set(this.#origins().map(({ id }) => id));
-    if (fed.size > 0 && !this.#everHadOthers()) ledger.saveFact(OTHERS, "1");
-    for (const id of this.#senders.keys()) if (!fed.has(id)) this.#endSender(id);
-    for (const id of fed) {
-      if (this.#senders.has(id)) continue;
-      const sender = new Sender(id, {
-        ...this.#waiting,
-        self: () => this.#members.self,
-        urlOf: (other) => this.#urlOf(other),
-        onHeld: (other, manifest, newer) => this.#held(other, manifest, newer),
-        onRefused: (other, reason) => this.#health.refused(other, reason),
-      });
-      this.#senders.set(id, sender);
-    }
+    if (this.#origins().length > 0 && !this.#everHadOthers()) ledger.saveFact(OTHERS, "1");
+    this.#spreading.follow();
     this.#copies.changed();
-  }
-
-  #endSender(id: string): void {
-    const ending = this.#senders.get(id)!.close().finally(() => this.#ending.delete(ending));
-    this.#senders.delete(id);
-    this.#ending.add(ending);
   }
 
   #withHealth(server: wire.Server): wire.Server {
@@ -621,7 +582,7 @@ class RunningCluster implements Cluster {
     copy.health = this.#health.report(server.id, this.#gossip.state(server.id), {
       rttMs: rttMs ?? 0,
       bytesPerSecond: (bytesPerMs ?? 0) * 1000,
-      lag: Math.max(differs + Number(content?.wantedObjects ?? 0), this.#senders.get(server.id)?.waiting ?? 0),
+      lag: Math.max(differs + Number(content?.wantedObjects ?? 0), this.#spreading.waiting(server.id)),
     });
     return copy;
   }
