@@ -3,6 +3,7 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import { CdnError, protobufCodec } from "../../proto/mod.ts";
 import { type Answer, type CallName, calls, type Question } from "../../server/cluster/calls.ts";
 import type { IncomingBody, Network } from "../../server/cluster/ports.ts";
+import { join } from "./disk_store.ts";
 import type { Life } from "./life.ts";
 import type { Link, Links } from "./links.ts";
 import { between, chance } from "./prng.ts";
@@ -36,6 +37,8 @@ export class Net {
     return {
       ask: (url, name, question, options) => new Call(this, from, life, url).ask(name, question, options),
       openBody: (url, options) => new Call(this, from, life, url).openBody(options),
+      smallBodies: (url, bodies, { timeoutMs, signal }) =>
+        new Call(this, from, life, url).smallBodies(bodies, { idleMs: timeoutMs, signal }),
     };
   }
 
@@ -124,6 +127,23 @@ class Call {
         });
       });
     });
+  }
+
+  /** One after the other, each with the faults of a body by itself; what breaks off ends it, as one answer would. */
+  async smallBodies(
+    bodies: readonly { sha256: string; size: number }[],
+    { idleMs, signal }: { idleMs: number; signal: AbortSignal },
+  ): Promise<(Uint8Array<ArrayBuffer> | null)[]> {
+    const brought: (Uint8Array<ArrayBuffer> | null)[] = bodies.map(() => null);
+    for (const [at, { sha256 }] of bodies.entries()) {
+      try {
+        const parts = await Array.fromAsync((await this.openBody({ sha256, start: 0, idleMs, signal })).chunks);
+        brought[at] = join(parts, parts.reduce((sum, { length }) => sum + length, 0));
+      } catch (error) {
+        if (!(error instanceof CdnError) || error.status !== 404) break;
+      }
+    }
+    return brought;
   }
 
   /** The body as it comes in: read over there as it is asked for here. */
