@@ -71,7 +71,7 @@ class Fleet implements AsyncDisposable {
     const to = this.#objects % SERVERS;
     const path = `/object/${this.#objects++}`;
     const begin = performance.now();
-    // Straight to the server, not over the line: what is measured is what the servers do among themselves.
+    // Straight to the server; only a `shaped` line lies before the server itself, so that it carries the upload too.
     const acknowledged = put(`${this.servers[to]!.url}${path}`, body).then(() => performance.now() - begin);
     await until("the last body", () => this.servers.every((server) => exists(bodyFile(server, sha256))), {
       everyMs: 1,
