@@ -4,7 +4,6 @@ import { join } from "@std/path";
 import { CertsFolder, derOf, randomSerial, readCertificate, renewCertificate } from "../../certs/mod.ts";
 import { silentLogger } from "../../runtime/log.ts";
 import { openTlsClient, type TlsClient } from "../../runtime/tls_client.ts";
-import { runToEnd } from "../cli/program.ts";
 import { eventually } from "../kit/mod.ts";
 import { has } from "./clients.ts";
 import { alive, certs, CLUSTER_KEY, type Server, TlsCluster, TOKEN, trouble } from "./tls_cluster.ts";
@@ -178,12 +177,6 @@ Deno.test({
     await eventually(async () => await keyAt(a.url) !== before, { what: "the new key at a", deadlineMs: 60_000 });
     await put(cluster, `${b.url}/by-the-new-key`, "new");
     await eventually(async () => await cluster.curl(`${a.url}/by-the-new-key`) === "new", { what: "replication" });
-    // An admin's word about a server carries the keys that it had: else a later server hears of the new one alone.
-    const ask = ["--server", a.url, "--ca", cluster.ca];
-    for (const words of [["drain", "b", "--no-wait"], ["undrain", "b"]]) {
-      const { code, stderr } = await runToEnd("servers", [...ask, ...words], { env: { METACDN_TOKEN: TOKEN } });
-      assertEquals(code, 0, stderr);
-    }
     const c = await cluster.server("c", options);
     for (const which of ["old", "new"]) {
       await eventually(async () => await cluster.curl(`${c.url}/by-the-${which}-key`) === which, {
