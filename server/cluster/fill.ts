@@ -220,6 +220,8 @@ export class Filler {
     refill();
     // A body larger than the bucket goes when the bucket is full, and leaves a debt.
     const need = Math.min(bytes, rate);
+    // What is within the rate need not wait for what is not.
+    if (this.#allowance < need) await this.#bringGathered();
     const pause = new Wake(this.#options.schedule);
     while (this.#allowance < need && !signal.aborted) {
       await pause.sleep((need - this.#allowance) * 1000 / rate, signal);

@@ -120,11 +120,13 @@ export class Receiver {
    * durable as one that is wanted.
    */
   async #bringSmall(manifests: Manifest[], from: string): Promise<void> {
-    const { catalog, filler } = this.#options;
+    const { catalog, filler, settings } = this.#options;
     const news: Manifest[] = [];
+    // What is wanted already comes in the background; where that has a rate, not before its turn.
+    const most = settings.syncBytesPerSecond === 0 ? 0 : -1;
     for (const manifest of manifests) {
       const known = await catalog.get(manifest.path);
-      if (!known || compareVersions(known.version, manifest.version) <= 0) news.push(manifest);
+      if (!known || compareVersions(known.version, manifest.version) <= most) news.push(manifest);
     }
     if (news.length > 0) await this.#within(SOON_MS, filler.together(news, from));
   }
