@@ -22,12 +22,13 @@ export interface Readings {
 }
 
 /** One try: what was seen there, or why nothing could be. */
-export async function look(url: string): Promise<{ state: State } | { error: string }> {
+export async function look(url: string): Promise<{ state: State; deleted?: boolean } | { error: string }> {
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(PATIENCE_MS) });
     const bytes = await answer.bytes();
     if (answer.status === 200) return { state: sha256(bytes) };
-    if (answer.status === 404) return { state: null };
+    // The 404 of a delete says which; without that the server merely never heard of it.
+    if (answer.status === 404) return { state: null, deleted: answer.headers.has("metacdn-version") };
     return { error: `${answer.status} ${new TextDecoder().decode(bytes).slice(0, 300)}` };
   } catch (error) {
     return { error: (error as Error).message };
@@ -36,7 +37,7 @@ export async function look(url: string): Promise<{ state: State } | { error: str
 
 /**
  * Reads `path` at `first` and, where that fails, once more at what `elsewhere` names then. A 404 of what should be there
- * counts as a failure.
+ * counts as a failure, but for that of a delete: what was written over it has not come to that server yet.
  */
 export async function read(
   path: string,
@@ -60,7 +61,7 @@ export async function read(
         return;
       }
       if (now.seen.has(seen.state)) return;
-      if (seen.state !== null) return void readings.stale++;
+      if (seen.state !== null || seen.deleted) return void readings.stale++;
     }
     failures.push(`${source.name}: ${"error" in seen ? seen.error : "404"}`);
     if (failures.length === 1) readings.retries++;
