@@ -19,7 +19,6 @@ import { kindOf } from "./records.ts";
 /** `place` is the rowid; a row that is replaced keeps it. */
 const schema = `
   CREATE TABLE IF NOT EXISTS servers (id TEXT, kind TEXT, record BLOB NOT NULL, PRIMARY KEY (id, kind)) STRICT;
-  CREATE TABLE IF NOT EXISTS cursors (server TEXT PRIMARY KEY, change INTEGER NOT NULL) STRICT;
   CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
   CREATE TABLE wanted (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -65,18 +64,6 @@ export class SqliteLedger implements Ledger {
       kindOf(record),
       protobufCodec.encode(wire.ServerSchema, record),
     );
-  }
-
-  cursor(server: string): number {
-    return Number(this.#db.prepare("SELECT change FROM cursors WHERE server = ?").get(server)?.change ?? 0);
-  }
-
-  saveCursor(server: string, change: number): void {
-    this.#save("INSERT OR REPLACE INTO cursors (server, change) VALUES (?, ?)", server, change);
-  }
-
-  dropCursor(server: string): void {
-    this.#save("DELETE FROM cursors WHERE server = ?", server);
   }
 
   fact(name: string): string | null {

@@ -9,7 +9,6 @@ import { kindOf } from "./records.ts";
 export class MemoryLedger implements Ledger {
   readonly wanted: MemoryWanted = new MemoryWanted();
   readonly #records = new Map<string, wire.Server>();
-  readonly #cursors = new Map<string, number>();
   readonly #facts = new Map<string, string>();
 
   records(): wire.Server[] {
@@ -18,18 +17,6 @@ export class MemoryLedger implements Ledger {
 
   saveRecord(record: wire.Server): void {
     this.#records.set(`${record.id}\0${kindOf(record)}`, record);
-  }
-
-  cursor(server: string): number {
-    return this.#cursors.get(server) ?? 0;
-  }
-
-  saveCursor(server: string, change: number): void {
-    this.#cursors.set(server, change);
-  }
-
-  dropCursor(server: string): void {
-    this.#cursors.delete(server);
   }
 
   fact(name: string): string | null {

@@ -50,11 +50,6 @@ export interface Ledger {
   records(): wire.Server[];
   /** Replaces the record of its id and kind. */
   saveRecord(record: wire.Server): void;
-  /** The change up to which a server has settled everything; 0 at first. */
-  cursor(server: string): number;
-  saveCursor(server: string, change: number): void;
-  /** The server will be offered everything again. */
-  dropCursor(server: string): void;
   /** A small fact by name, such as our incarnation; null where it was never saved. */
   fact(name: string): string | null;
   saveFact(name: string, value: string): void;

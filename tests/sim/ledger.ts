@@ -7,7 +7,7 @@ import { copyManifest, keyOf, type Platter } from "./platter.ts";
 
 /** A process's door to the small tables on its machine's disk. */
 export function diskLedger(platter: Platter): Ledger {
-  const { records, cursors, facts } = platter;
+  const { records, facts } = platter;
   return {
     records: () =>
       [...records].sort(([a], [b]) => a < b ? -1 : 1).map(([, bytes]) =>
@@ -16,9 +16,6 @@ export function diskLedger(platter: Platter): Ledger {
     saveRecord(record) {
       platter.change(records, `${record.id} ${kindOf(record)}`, protobufCodec.encode(wire.ServerSchema, record));
     },
-    cursor: (server) => cursors.get(server) ?? 0,
-    saveCursor: (server, change) => platter.change(cursors, server, change),
-    dropCursor: (server) => platter.change(cursors, server, undefined),
     fact: (name) => facts.get(name) ?? null,
     saveFact: (name, value) => platter.change(facts, name, value),
     wanted: wantedTable(platter),

@@ -33,7 +33,6 @@ export class Platter {
   /** Beginnings of bodies: never synced, so a crash may tear them. */
   readonly partials = new Map<string, Uint8Array<ArrayBuffer>>();
   readonly records = new Map<string, Uint8Array<ArrayBuffer>>();
-  readonly cursors = new Map<string, number>();
   readonly facts = new Map<string, string>();
   readonly wanted = new Map<string, { manifest: Manifest; place: number }>();
   lastChange = 0;
@@ -101,7 +100,7 @@ export class Platter {
 
   /** Everything is gone. */
   wipe(): void {
-    for (const map of [this.rows, this.bodies, this.partials, this.records, this.cursors, this.facts, this.wanted]) {
+    for (const map of [this.rows, this.bodies, this.partials, this.records, this.facts, this.wanted]) {
       map.clear();
     }
     this.#unsynced = [];

@@ -51,9 +51,6 @@ export function memoryLedger(): Ledger {
     saveRecord: (record) => void records.set(`${record.id} ${kindOf(record)}`, record),
     fact: (name) => facts.get(name) ?? null,
     saveFact: (name, value) => void facts.set(name, value),
-    cursor: () => 0,
-    saveCursor: none,
-    dropCursor: none,
     get wanted() {
       return none();
     },

@@ -96,7 +96,7 @@ for (const [kind, withLedger, runs] of [["disk", withDisk, 60], ["memory", inMem
       })
     ));
 
-  Deno.test(`${kind}: records, cursors and facts are remembered`, () =>
+  Deno.test(`${kind}: records and facts are remembered`, () =>
     withLedger(async (open) => {
       const first = await open();
       const updated = create(wire.VersionSchema, { wallMs: 1n, server: "a" });
@@ -112,15 +112,11 @@ for (const [kind, withLedger, runs] of [["disk", withDisk, 60], ["memory", inMem
       first.saveRecord(record);
       first.saveRecord({ ...record, removed: true, publicKey: new Uint8Array() });
       first.saveRecord({ ...record, region: "s" });
-      first.saveCursor("a", 5);
-      first.saveCursor("b", 6);
-      first.dropCursor("b");
       first.saveFact("x", "1");
       first.saveFact("x", "2");
       first.close();
       const second = await open();
       assertEquals(second.records().map(({ region, removed }) => [region, removed]), [["r", true], ["s", false]]);
-      assertEquals([second.cursor("a"), second.cursor("b"), second.cursor("c")], [5, 0, 0]);
       assertEquals([second.fact("x"), second.fact("y")], ["2", null]);
       second.close();
     }));
