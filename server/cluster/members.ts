@@ -256,7 +256,8 @@ export class Members {
     if (stamp.wallMs > now() + clock.maxAheadMs) {
       return { record, reason: "is from a clock that is too far ahead", fault: false };
     }
-    const refusal = this.#referee.judge(record, this.#self);
+    const isRemoved = kind === "own" ? this.#records.get(record.id, "admin")?.removed ?? false : record.removed;
+    const refusal = this.#referee.judge(record, this.#self, isRemoved);
     if (refusal) return refusal;
     clock.observe(stamp, now());
     const kept = clone(wire.ServerSchema, record);

@@ -30,9 +30,14 @@ export class Referee {
     this.#pins = pins;
   }
 
-  /** Null where the record is right; what is cheap is looked at first. */
-  judge(record: wire.Server, self: wire.Server): Refusal | null {
-    const fault = record.id === self.id ? null : urlFault(record.url, self.url);
+  /**
+   * Null where the record is right; what is cheap is looked at first.
+   * @param isRemoved the server is off the list, or is by this record: it is never asked, so its URL may be any. It may
+   *   be ours by now; and its keys are needed for what it once signed.
+   */
+  judge(record: wire.Server, self: wire.Server, isRemoved: boolean): Refusal | null {
+    const isAsked = record.id !== self.id && !isRemoved;
+    const fault = isAsked ? urlFault(record.url, self.url) : null;
     if (fault) return { record, reason: `has the URL ${record.url}, which ${fault}`, fault: true };
     return kindOf(record) === "own" ? this.#pinFault(record) ?? this.ownFault(record) : this.#adminFault(record);
   }

@@ -238,6 +238,28 @@ Deno.test("a record with an unsafe URL is refused, by name or by number", () => 
   assertEquals(tell(server("a", { url: "http://127.0.0.1:4000" }), local), []);
 });
 
+Deno.test("who took a removed server's place, at its URL, takes the removal and the keys, and asks nobody there", () => {
+  const [a, b] = [server("a"), server("b")];
+  tell(a, b);
+  const heir = server("heir", { url: "http://a.example:4000" });
+  const tellHeir = () => {
+    const refused = tell(b, heir);
+    heir.members.noteKeys(b.members.list().keys);
+    return refused.map(({ reason }) => reason);
+  };
+  assertEquals(tellHeir(), ["has the URL http://a.example:4000, which is this server's own"]);
+  assertEquals(heir.members.keysOf("a"), []);
+  b.members.remove("a");
+  assertEquals(tellHeir(), []);
+  assertEquals(heir.members.isRemoved("a"), true);
+  assertEquals(heir.members.keysOf("a"), [a.keys.publicKey]);
+  assertEquals(heir.members.others().map(({ id }) => id), ["b"]);
+  // Let in again at that URL, it would be asked: that word is not taken.
+  assertEquals(b.members.add(a.members.self, "http://a.example:4000"), null);
+  assert(tellHeir().every((reason) => reason.includes("this server's own")));
+  assertEquals(heir.members.others().map(({ id }) => id), ["b"]);
+});
+
 Deno.test("with TLS a certificate binds key and id, and a newer one may bring a new key", () => {
   const encode = (text: string) => new TextEncoder().encode(text);
   /** "id key-name from until" stands for a certificate. */
