@@ -37,6 +37,7 @@ export async function startServer(
     [
       ...runtime,
       "-P=server",
+      "--v8-flags=--max-semi-space-size=4", // as `deno task server`
       "main.ts",
       "server",
       ...["--listen", `${address}:0`, "--id", id, "--data", data, "--log-level", "warn", "--scrub-rate", "0"],
@@ -107,9 +108,18 @@ export async function until(
   }
 }
 
-/** Where a server keeps a body. The file is there once its bytes are on disk. */
-export function bodyFile({ data }: { data: string }, sha256: string): string {
-  return `${data}/store/bodies/${sha256.slice(0, 2)}/${sha256}`;
+/** Bytes of bodies that a server has on disk. It costs the server nothing to be asked so. */
+export function bytesOnDisk({ data }: { data: string }): number {
+  return bytesBelow(`${data}/store/bodies`) + bytesBelow(`${data}/store/packs`);
+}
+
+function bytesBelow(folder: string): number {
+  let bytes = 0;
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    const path = `${folder}/${name}`;
+    bytes += isDirectory ? bytesBelow(path) : Deno.statSync(path).size;
+  }
+  return bytes;
 }
 
 /** Bytes that do not compress. */

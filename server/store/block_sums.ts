@@ -6,7 +6,7 @@
  *     CRC of each block  4 bytes each
  *     CRC of the above   4 bytes
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { crc32 } from "node:zlib";
 
 /** Bytes of a block; the last one of a body may be shorter. */
@@ -70,5 +70,5 @@ export type BlockCheck = (block: Uint8Array, number: number) => boolean;
 
 /** The check of a body that is one small block: its digest. */
 export function digestCheck(sha256: string): BlockCheck {
-  return (block) => createHash("sha256").update(block).digest("hex") === sha256;
+  return (block) => hash("sha256", block) === sha256;
 }

@@ -1,6 +1,7 @@
 /** SQLite files of our own: durable, and open in one process at a time. */
 import { DatabaseSync } from "node:sqlite";
 import { CdnError } from "../../proto/mod.ts";
+import type { Logger } from "../../runtime/log.ts";
 import { withRoom } from "./room.ts";
 
 /** What is in a database. */
@@ -48,6 +49,62 @@ export async function openDatabase(
     const { message } = cause as Error;
     const why = message.includes("locked") ? "another process has it open" : message;
     throw new CdnError(`Cannot open ${path}: ${why}`, { source: "server", cause });
+  }
+}
+
+/**
+ * As {@link openDatabase}, with the whole file checked; where it is damaged, what there is of it is set aside, and a new
+ * one is made.
+ */
+export async function openSoundDatabase(
+  path: string,
+  shape: DatabaseShape,
+  { now, log }: { now: () => number; log: Logger },
+): Promise<DatabaseSync> {
+  // A log without its file is of no use to SQLite, which would delete it.
+  if (isEmpty(path)) setAside(`${path}-wal`, now);
+  try {
+    return await openDatabase(path, shape, { check: true });
+  } catch (error) {
+    if (!(error instanceof CdnError) || !isDamaged(error.cause)) throw error;
+    const aside = setAside(path, now);
+    setAside(`${path}-wal`, now);
+    log.warn("a database is damaged; it is set aside and built anew", { aside, error: error.message });
+    return await openDatabase(path, shape);
+  }
+}
+
+/** All that `work` changes is there, or nothing. */
+export function atOnce<T>(database: DatabaseSync, work: () => T): T {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    const done = work();
+    database.exec("COMMIT");
+    return done;
+  } catch (error) {
+    database.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+/** Gives a file a name with the time, where there is one; its new name. */
+export function setAside(path: string, now: () => number): string | null {
+  const aside = path.replace(/(-wal)?$/, `.broken-${now()}$1`);
+  try {
+    Deno.renameSync(path, aside);
+    return aside;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function isEmpty(path: string): boolean {
+  try {
+    return Deno.statSync(path).size === 0;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return true;
+    throw error;
   }
 }
 

@@ -1,16 +1,19 @@
 /**
  * The store of a server: bodies in files under their digest, manifests in SQLite.
  *
- * A body goes temporary file -> fsync -> rename -> fsync of the folder -> (put) row -> acknowledged; so a
- * kill or a power cut at any point leaves either all of an object or none of it.
+ * A body goes temporary file -> fsync -> rename -> fsync of the folder -> (put) row -> acknowledged, and a small one
+ * pack -> fsync -> (put) row -> acknowledged; so a kill or a power cut at any point leaves either all of an object or
+ * none of it.
  */
+import { hash } from "node:crypto";
 import { setImmediate } from "node:timers";
 import { join } from "@std/path";
 import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
 import { type Bodies, type Hashed, hashPieces, holdsBodies, openBodies, sumFile } from "./bodies.ts";
 import { both, ignoreMissing, syncFile } from "./files.ts";
-import { Losses } from "./losses.ts";
+import { Losses, packedFault } from "./losses.ts";
+import { type Packed, PACKED_BYTES } from "./packs.ts";
 import { openRecords, type Records } from "./records.ts";
 import { orNoRoom, requireRoom, withRoom } from "./room.ts";
 import { type Scrubbed, type Scrubber, type Sleep, startScrubber } from "./scrubber.ts";
@@ -24,9 +27,9 @@ import {
   type StagedBody,
   type Store,
 } from "./store.ts";
-import { readPieces, requireBody, requireExpected, requireInside } from "./stream.ts";
+import { readPieces, requireBody, requireExpected, requireInside, upTo } from "./stream.ts";
 import { startSweeper, type Sweeper } from "./sweeper.ts";
-import { verifiedStream } from "./verified_stream.ts";
+import { rotten, verifiedStream } from "./verified_stream.ts";
 
 /** Settings of a disk store. */
 export interface DiskStoreOptions {
@@ -66,6 +69,8 @@ interface Put {
 
 /** How often free room is looked at while a body of unknown size comes, in bytes. */
 const ROOM_CHECK_BYTES = 16 * 1024 * 1024;
+/** How often it is looked at while small bodies come. */
+const SMALL_CHECK_BYTES = 256 * 1024;
 
 /**
  * Opens the store in `folder`.
@@ -88,9 +93,9 @@ export async function openDiskStore(
     () => openRecords(folder, { now, log, holdsBodies: () => holdsBodies(folder) }),
   );
   try {
-    const bodies = await withRoom(`open ${folder}`, () => openBodies(folder));
+    const bodies = await withRoom(`open ${folder}`, () => openBodies(folder, { now, log }));
     const sweeper = startSweeper(
-      { names: records.names, remove: bodies.remove, all: bodies.all },
+      { names: records.names, remove: bodies.remove, all: bodies.all, tidy: () => bodies.packs.tidy() },
       // After a rebuild, a body may be one whose manifest is yet to be heard of again.
       { graceMs, now, log, walkFirst: !records.rebuilt },
     );
@@ -112,6 +117,8 @@ export async function openDiskStore(
 class OpenDiskStore implements DiskStore {
   /** Wait for the end of this turn. */
   #puts: Put[] = [];
+  /** Bytes of small bodies that may come before free room is looked at again. */
+  #unasked = 0;
 
   constructor(
     readonly folder: string,
@@ -190,7 +197,6 @@ class OpenDiskStore implements DiskStore {
     for (const { resolve } of good) resolve(true);
   }
 
-  // deno-lint-ignore require-await -- so that what throws rejects
   async open(sha256: string, range?: { start: number; end: number }): Promise<OpenBody | null> {
     const size = this.bodies.size(sha256);
     if (size === null) {
@@ -200,6 +206,8 @@ class OpenDiskStore implements DiskStore {
     const { start, end } = range ?? { start: 0, end: size };
     requireInside(size, { start, end });
     if (start === end && size > 0) return { size, stream: emptyStream() };
+    const packed = await this.bodies.packs.read(sha256);
+    if (packed) return { size, stream: this.#packedStream(sha256, packed, start, end) };
     const check = this.bodies.check(sha256, size);
     const file = this.bodies.open(sha256);
     const onRot = (reason: string) => this.losses.rotten(sha256, file, reason);
@@ -236,10 +244,13 @@ class OpenDiskStore implements DiskStore {
     if (this.#puts.length > 0) this.#commit();
     await this.scrubber[Symbol.asyncDispose]();
     await this.sweeper[Symbol.asyncDispose]();
+    await this.bodies[Symbol.asyncDispose]();
     this.records[Symbol.dispose]();
   }
 
-  async #stageChunks(chunks: AsyncIterable<Uint8Array>, expected: Partial<StagedBody>): Promise<StagedBody> {
+  async #stageChunks(source: AsyncIterable<Uint8Array>, expected: Partial<StagedBody>): Promise<StagedBody> {
+    const chunks = await upTo(PACKED_BYTES, source);
+    if (chunks instanceof Uint8Array) return await this.#pack(chunks, expected);
     const { file, ...body } = await this.bodies.write(chunks, this.#roomCheck(expected.size));
     try {
       requireExpected(body, expected);
@@ -256,6 +267,11 @@ class OpenDiskStore implements DiskStore {
     expected: Partial<StagedBody>,
   ): Promise<StagedBody> {
     if (hashed) requireExpected(hashed, expected);
+    if ((hashed ?? await Deno.stat(file)).size <= PACKED_BYTES) {
+      const staged = await this.#pack(await Deno.readFile(file), { ...expected, ...hashed });
+      await Deno.remove(file);
+      return staged;
+    }
     // Its sums are made while the disk takes in its bytes.
     const [body] = await both(
       hashed ? sumFile(file).then((sums) => ({ ...hashed, sums })) : hashPieces(readPieces(file)),
@@ -268,6 +284,42 @@ class OpenDiskStore implements DiskStore {
     const copied = await this.#stageChunks(readPieces(file), { sha256: body.sha256, size: body.size });
     await Deno.remove(file);
     return copied;
+  }
+
+  /** Takes in a small body. */
+  async #pack(bytes: Uint8Array, expected: Partial<StagedBody>): Promise<StagedBody> {
+    const body = { sha256: hash("sha256", bytes), size: bytes.length };
+    requireExpected(body, expected);
+    this.#requireRoomForSmall(body.size);
+    this.sweeper.touch(body.sha256); // no sweep that is due takes it before it is told
+    await this.bodies.packs.keep(body.sha256, bytes);
+    this.losses.healed(body.sha256);
+    this.sweeper.touch(body.sha256);
+    return body;
+  }
+
+  /** As `#roomCheck` does; one question serves many small bodies. */
+  #requireRoomForSmall(bytes: number): void {
+    if (this.#unasked >= bytes) {
+      this.#unasked -= bytes;
+      return;
+    }
+    this.#unasked = 0;
+    requireRoom("take in the body", this.folder, bytes, this.minFreeBytes);
+    this.#unasked = SMALL_CHECK_BYTES;
+  }
+
+  /** A packed body, or the part of it, once its bytes are known to be those that were staged. */
+  #packedStream(sha256: string, packed: Packed, start: number, end: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const fault = packedFault(sha256, packed);
+    const onRot = (reason: string) => void this.losses.rottenPacked(sha256, packed, reason);
+    return new ReadableStream({
+      pull(controller) {
+        if (fault !== null) throw rotten(fault, onRot);
+        if (end > start) controller.enqueue(packed.bytes!.subarray(start, end));
+        controller.close();
+      },
+    }, { highWaterMark: 0 });
   }
 
   /** From a synced file to a held body. Null, and nothing done, where the file is on another disk. */

@@ -1,6 +1,8 @@
 /** What a disk has lost: it is found out here, set aside where it is rotten, and told once. */
 import type { Logger } from "../../runtime/log.ts";
+import { digestCheck } from "./block_sums.ts";
 import { type Bodies, type Hashed, hashPieces } from "./bodies.ts";
+import type { Packed } from "./packs.ts";
 import type { Records } from "./records.ts";
 import type { ScrubbedStore } from "./scrubber.ts";
 import type { LostBody } from "./store.ts";
@@ -28,9 +30,12 @@ export class Losses implements ScrubbedStore {
 
   /** The open file of a body is not what was staged; false where the body that is held is another one by now. */
   rotten(sha256: string, file: Deno.FsFile, reason: string): boolean {
-    if (!this.bodies.setAside(sha256, file, this.options.now())) return false;
-    this.#tell(sha256, reason);
-    return true;
+    return this.#lost(sha256, this.bodies.setAside(sha256, file, this.options.now()), reason);
+  }
+
+  /** As {@link rotten}, for what was read from a pack. */
+  rottenPacked(sha256: string, packed: Packed, reason: string): boolean {
+    return this.#lost(sha256, this.bodies.setPackedAside(sha256, packed, this.options.now()), reason);
   }
 
   /** It was staged again. */
@@ -48,6 +53,12 @@ export class Losses implements ScrubbedStore {
     sha256: string,
     pace: (bytes: number) => Promise<void>,
   ): Promise<{ bytes: number | null; lost: boolean }> {
+    const packed = await this.bodies.packs.read(sha256);
+    if (packed) {
+      await pace(packed.place.size);
+      const fault = packedFault(sha256, packed);
+      return { bytes: packed.place.size, lost: fault !== null && this.rottenPacked(sha256, packed, fault) };
+    }
     if (this.bodies.size(sha256) === null) return { bytes: null, lost: this.missing(sha256) };
     using file = this.bodies.open(sha256);
     let body: Hashed;
@@ -64,12 +75,24 @@ export class Losses implements ScrubbedStore {
     return { bytes: body.size, lost: false };
   }
 
+  #lost(sha256: string, isAside: boolean, reason: string): boolean {
+    if (isAside) this.#tell(sha256, reason);
+    return isAside;
+  }
+
   #tell(sha256: string, reason: string): void {
     if (this.#told.has(sha256)) return;
     this.#told.add(sha256);
     this.options.log.warn("a body is lost", { sha256, reason });
     this.onLost({ sha256, reason });
   }
+}
+
+/** Why what was read is not the body that was staged; null where it is. */
+export function packedFault(sha256: string, { bytes, place }: Packed): string | null {
+  if (!bytes) return "the disk cannot read it";
+  if (bytes.length < place.size) return "its file is too short";
+  return digestCheck(sha256)(bytes, 0) ? null : "its bytes are not those that were staged";
 }
 
 async function* paced(

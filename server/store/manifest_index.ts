@@ -6,7 +6,8 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { Manifest, Version } from "../../proto/mod.ts";
-import { type DatabaseShape, openDatabase } from "./database.ts";
+import type { Logger } from "../../runtime/log.ts";
+import { atOnce, type DatabaseShape, openSoundDatabase } from "./database.ts";
 import { pathKey } from "./path_key.ts";
 import { prefixEnd } from "./path_order.ts";
 import type { Entry, Listing, ListQuery } from "./store.ts";
@@ -73,11 +74,14 @@ export interface ManifestIndex extends Disposable {
 }
 
 /**
- * Opens the index at `path`; one process at a time.
- * @throws {CdnError} as `openDatabase` does; the whole file is checked.
+ * Opens the index at `path`; one process at a time. A damaged one is set aside, and the new one is empty.
+ * @throws {CdnError} as `openSoundDatabase` does.
  */
-export async function openManifestIndex(path: string): Promise<ManifestIndex> {
-  return manifestIndex(await openDatabase(path, shape, { check: true }));
+export async function openManifestIndex(
+  path: string,
+  options: { now: () => number; log: Logger },
+): Promise<ManifestIndex> {
+  return manifestIndex(await openSoundDatabase(path, shape, options));
 }
 
 function manifestIndex(database: DatabaseSync): ManifestIndex {
@@ -166,18 +170,7 @@ function manifestIndex(database: DatabaseSync): ManifestIndex {
       database.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('manifests', ?)").run(least);
     },
 
-    atOnce(work) {
-      database.exec("BEGIN IMMEDIATE");
-      try {
-        const done = work();
-        database.exec("COMMIT");
-        return done;
-      } catch (error) {
-        database.exec("ROLLBACK");
-        throw error;
-      }
-    },
-
+    atOnce: (work) => atOnce(database, work),
     [Symbol.dispose]: () => database.close(),
   };
 }

@@ -3,9 +3,9 @@
  * journal, from which a lost or damaged index is rebuilt. Nothing is ever deleted for being damaged.
  */
 import { join } from "@std/path";
-import { CdnError, compareVersions, type Manifest } from "../../proto/mod.ts";
+import { compareVersions, type Manifest } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { isDamaged } from "./database.ts";
+import { setAside } from "./database.ts";
 import { syncFolder } from "./files.ts";
 import { type Journal, type JournalState, type Note, openJournal, readJournal, writeJournal } from "./journal.ts";
 import { type ManifestIndex, openManifestIndex } from "./manifest_index.ts";
@@ -33,7 +33,7 @@ export interface RecordsOptions {
  */
 export async function openRecords(folder: string, { now, log, holdsBodies }: RecordsOptions): Promise<Records> {
   const journalPath = join(folder, "journal.ndjson");
-  const index = await openSound(join(folder, "index.sqlite"), now, log);
+  const index = await openManifestIndex(join(folder, "index.sqlite"), { now, log });
   try {
     const state = readJournal(journalPath);
     const behind = state.lastChange > index.lastChange();
@@ -83,21 +83,6 @@ function records(index: ManifestIndex, journal: Journal, rebuilt: boolean): Reco
   };
 }
 
-/** The index; where it is damaged, what there is of it is set aside, and it is empty. */
-async function openSound(path: string, now: () => number, log: Logger): Promise<ManifestIndex> {
-  // A log without its file is of no use to SQLite, which would delete it.
-  if (isEmpty(path)) setAside(`${path}-wal`, now);
-  try {
-    return await openManifestIndex(path);
-  } catch (error) {
-    if (!(error instanceof CdnError) || !isDamaged(error.cause)) throw error;
-    const aside = setAside(path, now);
-    setAside(`${path}-wal`, now);
-    log.warn("the index is damaged; it is set aside and built anew", { aside, error: error.message });
-    return await openManifestIndex(path);
-  }
-}
-
 /**
  * Does all again that the journal tells: the newest version of a path wins. What the index holds already stays.
  * Change numbers go on above all that can ever have been given: a microsecond is more than a change takes.
@@ -137,26 +122,5 @@ function* notesOf(index: ManifestIndex, nowMs: number): Generator<{ change: numb
     const page = index.list({ by: "change", after, limit: 1000 });
     for (const { change, manifest } of page.entries) yield { change: after = change, note: { put: manifest } };
     more = page.more;
-  }
-}
-
-/** Gives a file a name with the time, where there is one; its new name. */
-function setAside(path: string, now: () => number): string | null {
-  const aside = path.replace(/(-wal)?$/, `.broken-${now()}$1`);
-  try {
-    Deno.renameSync(path, aside);
-    return aside;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-}
-
-function isEmpty(path: string): boolean {
-  try {
-    return Deno.statSync(path).size === 0;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return true;
-    throw error;
   }
 }

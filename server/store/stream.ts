@@ -1,4 +1,5 @@
 /** Sources of bodies as chunks, and checks that every store makes. */
+import { Buffer } from "node:buffer";
 import { badRequest, CdnError, type Manifest } from "../../proto/mod.ts";
 import type { StagedBody } from "./store.ts";
 
@@ -16,6 +17,37 @@ export async function* piecesOf(file: Deno.FsFile): AsyncGenerator<Uint8Array<Ar
   const buffer = new Uint8Array(READ_BYTES);
   for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
     yield buffer.subarray(0, count);
+  }
+}
+
+/** All bytes of what gives no more than `most`; else all its chunks, from the first one on. */
+export async function upTo(
+  most: number,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<Uint8Array<ArrayBuffer> | AsyncIterable<Uint8Array>> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  const begin: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  for (let next; !(next = await iterator.next()).done;) {
+    const chunk = next.value;
+    if (size + chunk.length > most) return goOn(begin, chunk, iterator);
+    begin.push(chunk.slice()); // it is valid until the next one is asked for
+    size += chunk.length;
+  }
+  return begin.length === 1 ? begin[0]! : new Uint8Array(Buffer.concat(begin));
+}
+
+async function* goOn(
+  begin: Uint8Array[],
+  chunk: Uint8Array,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* begin;
+    yield chunk;
+    yield* { [Symbol.asyncIterator]: () => rest };
+  } finally {
+    await rest.return?.();
   }
 }
 

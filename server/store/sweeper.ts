@@ -11,6 +11,8 @@ export interface SweptStore {
   /** Begins at once: no other task runs between the question and the removal. */
   remove(sha256: string): Promise<void>;
   all(): Iterable<string>;
+  /** Gives back to the disk what removals have left. */
+  tidy(): Promise<void>;
 }
 
 /** Knows which bodies are without a name, and since when. */
@@ -61,9 +63,15 @@ export function startSweeper(
       if (now() - sinceMs < graceMs) continue;
       since.delete(sha256);
       if (store.names(sha256)) continue;
-      await store.remove(sha256);
+      try {
+        await store.remove(sha256);
+      } catch (error) {
+        since.set(sha256, sinceMs); // the next sweep tries again
+        throw error;
+      }
       freed++;
     }
+    await store.tidy();
     if (freed > 0) log.info("freed bodies that no manifest names", { bodies: freed });
     return freed;
   }

@@ -65,7 +65,8 @@ async function readBlock(file: Deno.FsFile, length: number): Promise<Uint8Array<
   return block;
 }
 
-function rotten(reason: string, onRot: (reason: string) => void, cause?: unknown): CdnError {
+/** What a reader of a rotten body gets; `onRot` hears of it. */
+export function rotten(reason: string, onRot: (reason: string) => void, cause?: unknown): CdnError {
   onRot(reason);
   return new CdnError(`Cannot read the body: ${reason}`, { source: "server", retry: true, cause });
 }

@@ -4,6 +4,7 @@ import { CdnError, compareVersions, type Manifest } from "../../../proto/mod.ts"
 import type { ClusterSettings } from "../../../server/cluster/mod.ts";
 import { MAX_AHEAD_MS } from "../../../proto/clock.ts";
 import { until, untilJoined } from "./node.ts";
+import { rot } from "../../kit/body_place.ts";
 import { Actor } from "./story_actor.ts";
 import { durationFrom, held, refusal, told } from "./story_told.ts";
 
@@ -89,7 +90,10 @@ export class Story implements AsyncDisposable {
     },
     rot: async (words) => {
       const path = words.pop()!;
-      for (const id of words) await flipBit(await this.#at(id).bodyFile(path));
+      for (const id of words) {
+        const { file, at } = await this.#at(id).bodyPlace(path);
+        rot(file, at);
+      }
       const read = words.map(async (id) => `${id}: ${await this.#read(id, path)}`);
       return (await Promise.all(read)).join(", ");
     },
@@ -236,12 +240,6 @@ export class Story implements AsyncDisposable {
     }
     return true;
   }
-}
-
-async function flipBit(file: string): Promise<void> {
-  const bytes = await Deno.readFile(file);
-  bytes[bytes.length >> 1]! ^= 1;
-  await Deno.writeFile(file, bytes);
 }
 
 /**

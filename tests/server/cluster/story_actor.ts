@@ -5,6 +5,7 @@ import type { Manifest } from "../../../proto/mod.ts";
 import { byTimer, type ClusterSettings } from "../../../server/cluster/mod.ts";
 import { type DiskStore, openDiskStore } from "../../../server/store/mod.ts";
 import { createWriter, type Writer } from "../../../server/write.ts";
+import { type BodyPlace, placeOf } from "../../kit/body_place.ts";
 import { Node, pieces } from "./node.ts";
 
 /** How long a write waits for its copies; a figure that no other timer has. */
@@ -122,10 +123,10 @@ export class Actor {
     return (await Promise.all(texts)).join(" ") || "nothing";
   }
 
-  /** The file of an object's body. */
-  async bodyFile(path: string): Promise<string> {
+  /** Where an object's body is on its disk. */
+  async bodyPlace(path: string): Promise<BodyPlace> {
     const { sha256 } = (await this.node.store.get(path))!;
-    return join(this.folder, "store", "bodies", sha256.slice(0, 2), sha256);
+    return placeOf(join(this.folder, "store"), sha256);
   }
 
   #schedule(action: () => void, ms: number): () => void {

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { CdnError, type Manifest, tombstone } from "../../../proto/mod.ts";
 import { createLogger, type Logger } from "../../../runtime/log.ts";
 import { type DiskStoreOptions, KEYS, openDiskStore, type Store } from "../../../server/store/mod.ts";
+import { placeOf } from "../../kit/body_place.ts";
 import { tempDir } from "../../kit/temp_dir.ts";
 import { linesUntilKilled } from "../../kit/until_killed.ts";
 import { manifestOf, pattern, read, sha256, versionOf, write } from "../../suite/store_suite.ts";
@@ -209,7 +210,7 @@ Deno.test("heal: a row whose body is not there any more is a manifest all the sa
     manifest = await write(store, "/a", versionOf(1), pattern(100));
   }
   Deno.removeSync(`${dir.path}/index.sqlite`);
-  Deno.removeSync(`${dir.path}/bodies/${digest.slice(0, 2)}/${digest}`);
+  Deno.removeSync(placeOf(dir.path, digest).file);
   await using store = await open(dir.path);
   assertEquals(await everything(store), [manifest]);
   assertEquals(await store.open(digest), null);

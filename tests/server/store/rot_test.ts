@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CdnError } from "../../../proto/mod.ts";
 import { type DiskStore, type DiskStoreOptions, type LostBody, openDiskStore } from "../../../server/store/mod.ts";
 import { type TempDir, tempDir } from "../../kit/temp_dir.ts";
+import { placeOf, rot } from "../../kit/body_place.ts";
 import { pattern, read, sha256, versionOf, write } from "../../suite/store_suite.ts";
 
 const BLOCK = 256 * 1024;
@@ -13,6 +14,7 @@ async function opened(bytes: Uint8Array, options: Partial<DiskStoreOptions> = {}
   dir: TempDir;
   digest: string;
   file: string;
+  at: number;
   lost: LostBody[];
   [Symbol.asyncDispose](): Promise<void>;
 }> {
@@ -27,23 +29,12 @@ async function opened(bytes: Uint8Array, options: Partial<DiskStoreOptions> = {}
     dir,
     digest,
     lost,
-    file: `${dir.path}/bodies/${digest.slice(0, 2)}/${digest}`,
+    ...placeOf(dir.path, digest),
     async [Symbol.asyncDispose]() {
       await store[Symbol.asyncDispose]();
       await dir[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Turns over a bit. */
-function rot(path: string, at: number): void {
-  using file = Deno.openSync(path, { read: true, write: true });
-  const byte = new Uint8Array(1);
-  file.seekSync(at, Deno.SeekMode.Start);
-  file.readSync(byte);
-  byte[0]! ^= 4;
-  file.seekSync(at, Deno.SeekMode.Start);
-  file.writeSync(byte);
 }
 
 /** All bytes that come before the stream ends or breaks, and why it breaks. */
@@ -62,7 +53,7 @@ for (const [length, at, good] of [[10, 3, 0], [100_000, 99_999, 0], [3 * BLOCK, 
     const bytes = pattern(length);
     await using held = await opened(bytes);
     const { store, digest, file, lost, dir } = held;
-    rot(file, at);
+    rot(file, held.at + at);
     const { bytes: before, error } = await drain((await store.open(digest))!.stream);
     assertEquals(before, good);
     assert(error instanceof CdnError && error.status === 500 && error.retry, String(error));
@@ -75,7 +66,8 @@ for (const [length, at, good] of [[10, 3, 0], [100_000, 99_999, 0], [3 * BLOCK, 
     // Staged again it is whole, and may be lost again.
     await write(store, "/a", versionOf(1), bytes);
     assertEquals(await read(store, digest), bytes);
-    rot(file, at);
+    const again = placeOf(dir.path, digest);
+    rot(again.file, again.at + at);
     await assertRejects(() => read(store, digest), CdnError);
     assertEquals(lost.length, 2);
   });
@@ -96,14 +88,14 @@ Deno.test("rot: parts of other blocks go out, a part of the rotten one does not"
 
 Deno.test("rot: a body that is shorter or longer than it was is not held", async () => {
   for (
-    const [length, left] of [[100, 0], [100, 99], [100, 101], [50_000, 0], [50_000, 10], [BLOCK + 1, BLOCK], [
+    const [length, left] of [[100, 0], [100, 99], [20_000, 20_001], [50_000, 0], [50_000, 10], [BLOCK + 1, BLOCK], [
       50_000,
       50_001,
     ]]
   ) {
     await using held = await opened(pattern(length!));
     const { store, digest, file, lost } = held;
-    Deno.truncateSync(file, left);
+    Deno.truncateSync(file, held.at + left!);
     const body = await store.open(digest);
     if (body) assert((await drain(body.stream)).error instanceof CdnError, `${length} cut to ${left}`);
     assertEquals(await store.open(digest), null);
@@ -122,7 +114,7 @@ Deno.test("rot: a body that is cut short while it is read", async () => {
 });
 
 Deno.test("rot: a file that is gone is told once, a body that nobody names never", async () => {
-  await using held = await opened(pattern(100));
+  await using held = await opened(pattern(20_000));
   const { store, digest, file, lost } = held;
   Deno.removeSync(file);
   for (let round = 0; round < 3; round++) assertEquals(await store.open(digest), null);
@@ -174,10 +166,11 @@ Deno.test("rot: the last 20 rotten bodies are kept", async () => {
   let time = 99;
   const bytes = pattern(100);
   await using held = await opened(bytes, { now: () => time });
-  const { store, digest, file, dir } = held;
+  const { store, digest, dir } = held;
   for (let round = 0; round < 23; round++) {
     time++;
-    rot(file, 1);
+    const { file, at } = placeOf(dir.path, digest);
+    rot(file, at + 1);
     await assertRejects(() => read(store, digest), CdnError);
     await write(store, "/a", versionOf(1), bytes);
   }
