@@ -3,7 +3,6 @@
  * In the program sizes and times are numbers; on the wire (object.proto) they are 64-bit integers.
  */
 import { create } from "@bufbuild/protobuf";
-import { decodeBase64, encodeBase64 } from "@std/encoding/base64";
 import { type Manifest as WireManifest, ManifestSchema } from "./gen/metacdn/v1/object_pb.ts";
 import type { Version } from "./version.ts";
 
@@ -43,7 +42,7 @@ export function manifestToWire(manifest: Manifest): WireManifest {
     size: BigInt(manifest.size),
     modifiedMs: BigInt(manifest.modifiedMs),
     version: { wallMs: BigInt(version.wallMs), counter: version.counter, server: version.server },
-    ...(signature && { signature: decodeBase64(signature) }),
+    ...(signature && { signature: Uint8Array.fromBase64(signature) }),
   });
 }
 
@@ -60,7 +59,7 @@ export function manifestFromWire(wire: WireManifest): Manifest {
     name: wire.name,
     modifiedMs: Number(wire.modifiedMs),
     meta: { ...wire.meta },
-    ...(wire.signature.length > 0 && { signature: encodeBase64(wire.signature) }),
+    ...(wire.signature.length > 0 && { signature: wire.signature.toBase64() }),
   };
 }
 

@@ -9,7 +9,7 @@
  *
  * The upper levels are kept in memory, 12 bytes and a count a node; below them a node is computed from its entries.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { formatVersion, type Version } from "../../proto/mod.ts";
 import { KEYS } from "../store/path_key.ts";
 
@@ -37,8 +37,8 @@ const starts = [0, 1, 17, 273, 4369, 69905];
 
 /** The digest of one entry. */
 export function entryDigest(path: string, version: Version): EntryDigest {
-  const bytes = createHash("sha256").update(`${path}\0${formatVersion(version)}`).digest();
-  return { high: bytes.readUInt32BE(0), low: bytes.readUInt32BE(4) };
+  const digest = hash("sha256", `${path}\0${formatVersion(version)}`);
+  return { high: parseInt(digest.slice(0, 8), 16), low: parseInt(digest.slice(8, 16), 16) };
 }
 
 /** Eight bytes, the highest first. */

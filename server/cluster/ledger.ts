@@ -1,5 +1,6 @@
 /** What the cluster remembers over a restart, in `cluster.sqlite`. */
 import type { DatabaseSync } from "node:sqlite";
+import { clearImmediate, setImmediate } from "node:timers";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   formatVersion,
@@ -76,17 +77,25 @@ export class SqliteLedger implements Ledger {
   }
 
   close(): void {
+    this.wanted.flush();
     this.#db.close();
   }
 
   #save(statement: string, ...values: (string | number | Uint8Array)[]): void {
+    this.wanted.flush();
     orNoRoom("save the list of servers", () => this.#db.prepare(statement).run(...values));
   }
 }
 
+/** Manifests that are kept as they were read last. */
+const KEPT = 1000;
+
 /** The table of wanted manifests. */
 class SqliteWanted implements WantedTable {
   readonly #db: DatabaseSync;
+  readonly #kept = new Map<string, Manifest>();
+  /** Ends the transaction of removals that need not be durable at once. */
+  #flushing: ReturnType<typeof setImmediate> | null = null;
   readonly #one;
   readonly #upsert;
   readonly #delete;
@@ -94,37 +103,40 @@ class SqliteWanted implements WantedTable {
   readonly #list;
   readonly #byBody;
   readonly #byKey;
-  readonly #total: { objects: number; bytes: number };
+  #total: { objects: number; bytes: number };
 
   constructor(db: DatabaseSync) {
     this.#db = db;
-    this.#one = db.prepare("SELECT manifest, version, size FROM wanted WHERE path = ?");
+    this.#one = db.prepare("SELECT path, manifest, version, size FROM wanted WHERE path = ?");
     this.#upsert = db.prepare(`
       INSERT INTO wanted (path, key, version, sha256, size, manifest) VALUES (?, ?, ?, ?, ?, ?)
       ON CONFLICT (path) DO UPDATE SET version = excluded.version, sha256 = excluded.sha256, size = excluded.size,
         manifest = excluded.manifest`);
-    this.#delete = db.prepare("DELETE FROM wanted WHERE path = ? AND version = ?");
-    this.#next = db.prepare("SELECT place, manifest FROM wanted WHERE place > ? ORDER BY place LIMIT ?");
-    this.#list = db.prepare("SELECT manifest FROM wanted WHERE path > ? ORDER BY path LIMIT ?");
-    this.#byBody = db.prepare("SELECT manifest FROM wanted WHERE sha256 = ? ORDER BY place");
+    this.#delete = db.prepare("DELETE FROM wanted WHERE path = ?");
+    this.#next = db.prepare("SELECT place, path, manifest FROM wanted WHERE place > ? ORDER BY place LIMIT ?");
+    this.#list = db.prepare("SELECT path, manifest FROM wanted WHERE path > ? ORDER BY path LIMIT ?");
+    this.#byBody = db.prepare("SELECT path, manifest FROM wanted WHERE sha256 = ? ORDER BY place");
     this.#byKey = db.prepare(`
-      SELECT manifest FROM wanted WHERE key < ? AND (key, path) > (?, ?) ORDER BY key, path LIMIT ?`);
-    const row = db.prepare("SELECT count(*) AS objects, coalesce(sum(size), 0) AS bytes FROM wanted").get() as Row;
-    this.#total = { objects: Number(row.objects), bytes: Number(row.bytes) };
+      SELECT path, manifest FROM wanted WHERE key < ? AND (key, path) > (?, ?) ORDER BY key, path LIMIT ?`);
+    this.#total = this.#count();
   }
 
   get(path: string): Manifest | null {
     if (this.#total.objects === 0) return null;
+    const kept = this.#kept.get(path);
+    if (kept) return kept;
     const row = this.#one.get(path) as Row | undefined;
-    return row ? manifestOf(row) : null;
+    return row ? this.#manifestOf(row) : null;
   }
 
   set(manifest: Manifest): void {
+    this.flush();
     orNoRoom(`save what is wanted of ${manifest.path}`, () => this.#set(manifest));
   }
 
   /** As {@link set} for each; durable in one go, all or none. */
   setAll(manifests: readonly Manifest[]): void {
+    this.flush();
     const before = { ...this.#total };
     orNoRoom("save what is wanted", () => {
       this.#db.exec("BEGIN");
@@ -132,9 +144,8 @@ class SqliteWanted implements WantedTable {
         for (const manifest of manifests) this.#set(manifest);
         this.#db.exec("COMMIT");
       } catch (error) {
-        Object.assign(this.#total, before);
-        // On a full disk SQLite may have rolled back by itself.
-        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+        this.#total = before;
+        this.#rollback();
         throw error;
       }
     });
@@ -142,48 +153,75 @@ class SqliteWanted implements WantedTable {
 
   remove(path: string, version: Version, { soon } = { soon: false }): boolean {
     if (this.#total.objects === 0) return false;
-    const size = Number((this.#one.get(path) as Row | undefined)?.size ?? 0);
-    const removed = orNoRoom(`save what is wanted of ${path}`, () => this.#remove(path, version, soon));
-    if (removed) {
-      this.#total.objects--;
-      this.#total.bytes -= size;
-    }
-    return removed;
+    if (!soon) this.flush();
+    const row = this.#one.get(path) as Row | undefined;
+    if (row?.version !== formatVersion(version)) return false;
+    orNoRoom(`save what is wanted of ${path}`, () => {
+      if (soon) this.#beginSoon();
+      this.#delete.run(path);
+    });
+    this.#kept.delete(path);
+    this.#total.objects--;
+    this.#total.bytes -= Number(row.size);
+    return true;
   }
 
-  /** `soon`: without a wait for the disk; the next one takes it along. */
-  #remove(path: string, version: Version, soon: boolean): boolean {
-    if (soon) this.#db.exec("PRAGMA synchronous = NORMAL");
+  /** Makes what was removed "soon" part of the file; the next wait for the disk takes it along. */
+  flush(): void {
+    if (!this.#flushing) return;
+    clearImmediate(this.#flushing);
+    this.#flushing = null;
     try {
-      return this.#delete.run(path, formatVersion(version)).changes > 0;
-    } finally {
-      if (soon) this.#db.exec("PRAGMA synchronous = FULL");
+      this.#db.exec("COMMIT");
+    } catch { // there is no room: they stand in the table until they are settled once more
+      this.#rollback();
+      this.#total = this.#count();
     }
+    this.#db.exec("PRAGMA synchronous = FULL");
+  }
+
+  #beginSoon(): void {
+    if (this.#flushing) return;
+    this.#db.exec("PRAGMA synchronous = NORMAL; BEGIN");
+    this.#flushing = setImmediate(() => {
+      this.flush();
+    });
+  }
+
+  /** On a full disk SQLite may have rolled back by itself. */
+  #rollback(): void {
+    if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
   }
 
   next(after: number, limit: number): { manifest: Manifest; place: number }[] {
     const rows = this.#next.all(after, limit) as Row[];
-    return rows.map((row) => ({ manifest: manifestOf(row), place: Number(row.place) }));
+    return rows.map((row) => ({ manifest: this.#manifestOf(row), place: Number(row.place) }));
   }
 
   list(after: string, limit: number): Manifest[] {
-    return (this.#list.all(after, limit) as Row[]).map(manifestOf);
+    return this.#manifestsOf(this.#list.all(after, limit));
   }
 
   byBody(sha256: string): Manifest[] {
     if (this.#total.objects === 0) return [];
-    return (this.#byBody.all(sha256) as Row[]).map(manifestOf);
+    return this.#manifestsOf(this.#byBody.all(sha256));
   }
 
   byKey(from: number, to: number, limit: number, after?: { key: number; path: string }): Manifest[] {
     if (this.#total.objects === 0) return [];
     // No path is empty, so (from, "") is before all of `from`.
     const behind = after && after.key >= from ? after : { key: from, path: "" };
-    return (this.#byKey.all(to, behind.key, behind.path, limit) as Row[]).map(manifestOf);
+    return this.#manifestsOf(this.#byKey.all(to, behind.key, behind.path, limit));
   }
 
   total(): { objects: number; bytes: number } {
     return { ...this.#total };
+  }
+
+  #count(): { objects: number; bytes: number } {
+    const count = this.#db.prepare("SELECT count(*) AS objects, coalesce(sum(size), 0) AS bytes FROM wanted");
+    const { objects, bytes } = count.get() as Row;
+    return { objects: Number(objects), bytes: Number(bytes) };
   }
 
   #set(manifest: Manifest): void {
@@ -193,9 +231,19 @@ class SqliteWanted implements WantedTable {
     this.#upsert.run(path, pathKey(path), formatVersion(version), sha256, size, bytes);
     this.#total.objects += old ? 0 : 1;
     this.#total.bytes += size - Number(old?.size ?? 0);
+    this.#kept.delete(path);
   }
-}
 
-function manifestOf(row: Row): Manifest {
-  return manifestFromWire(fromBinary(wire.ManifestSchema, row.manifest as Uint8Array));
+  #manifestsOf(rows: unknown[]): Manifest[] {
+    return (rows as Row[]).map((row) => this.#manifestOf(row));
+  }
+
+  #manifestOf({ path, manifest: bytes }: Row): Manifest {
+    const kept = this.#kept.get(path as string);
+    if (kept) return kept;
+    const manifest = manifestFromWire(fromBinary(wire.ManifestSchema, bytes as Uint8Array));
+    if (this.#kept.size === KEPT) this.#kept.delete(this.#kept.keys().next().value!);
+    this.#kept.set(manifest.path, manifest);
+    return manifest;
+  }
 }

@@ -1,4 +1,5 @@
 /** The other end of replication: takes from an offer what is news to us. */
+import { isDeepStrictEqual } from "node:util";
 import { create } from "@bufbuild/protobuf";
 import {
   CdnError,
@@ -76,7 +77,7 @@ export class Receiver {
         status: 403,
       });
     }
-    const judged = offer.manifests.map((message) => this.#judge(message, offer.from));
+    const judged = await Promise.all(offer.manifests.map((message) => this.#judge(message, offer)));
     if (!offer.background) await this.#bringSmall(judged.filter(isManifest), offer.from);
     // All at once, so that they become durable together.
     const begun = await Promise.all(judged.map((one) => isManifest(one) ? this.#begin(one, offer.from) : one));
@@ -97,11 +98,16 @@ export class Receiver {
    * The manifest that a message says, where it may be believed; else why not.
    * @returns an outcome where it may not
    */
-  #judge(message: wire.Manifest, from: string): Manifest | Result {
-    const { clock, now, trust, onMark } = this.#options;
+  async #judge(message: wire.Manifest, { from, background }: wire.Offer): Promise<Manifest | Result> {
+    const { catalog, clock, now, trust, onMark } = this.#options;
     const fault = malformed(message);
     if (fault) return { outcome: REFUSED, reason: fault };
     const manifest = manifestFromWire(message);
+    // Two servers that compare all they know tell each other of the same: it was judged when it came first.
+    if (background && isDeepStrictEqual(await catalog.get(manifest.path), manifest)) {
+      this.#note(manifest, from);
+      return catalog.isWanted(manifest.path) ? pulling : held;
+    }
     const distrust = trust.fault(manifest);
     if (distrust) {
       onMark(from, distrust);
@@ -142,13 +148,17 @@ export class Receiver {
   }
 
   async #take(manifest: Manifest, from: string): Promise<Result | Manifest> {
-    const { catalog, holders, onHolder } = this.#options;
+    const { catalog } = this.#options;
     const known = await catalog.get(manifest.path);
     if (known && compareVersions(known.version, manifest.version) > 0) return await this.#standing(manifest);
     const learned = await catalog.learn(manifest);
-    holders.note(from, manifest);
-    onHolder();
+    this.#note(manifest, from);
     return learned === "wanted" ? manifest : held;
+  }
+
+  #note(manifest: Manifest, from: string): void {
+    this.#options.holders.note(from, manifest);
+    this.#options.onHolder();
   }
 
   #arrival(manifest: Manifest, from: string): Arrival {

@@ -68,6 +68,8 @@ interface Heard {
   notBeforeMs: number;
   /** Of the last comparison that came to nothing (`#pair`). */
   fruitless: string;
+  /** When it last asked what we know: it compares with us, which works both ways. */
+  askedMs: number;
 }
 
 const unheard: Heard = {
@@ -78,6 +80,7 @@ const unheard: Heard = {
   failures: 0,
   notBeforeMs: 0,
   fruitless: "",
+  askedMs: -Infinity,
 };
 
 /** Between two looks for what is due without any news. */
@@ -154,11 +157,13 @@ export class Repair {
 
   /** POST /-/v1/peer/tree. @throws {CdnError} 400, or 503 while the catalog is read. */
   answerTree(question: wire.TreeQuestion): Promise<wire.TreeAnswer> {
+    this.#asked(question);
     return answerTree(this.#answers, question);
   }
 
   /** POST /-/v1/peer/manifests. @throws {CdnError} 400, or 503 while the catalog is read. */
   answerManifests(question: wire.ManifestsQuestion): Promise<wire.ManifestPage> {
+    this.#asked(question);
     return answerManifests(this.#answers, question);
   }
 
@@ -277,11 +282,17 @@ export class Repair {
     }
   }
 
+  #asked({ from }: { from: string }): void {
+    const heard = this.#heard.get(from);
+    if (heard) heard.askedMs = this.#options.now();
+  }
+
   #dueMs(heard: Heard): number {
-    const { digest, differsMs, notBeforeMs, fruitless } = heard;
+    const { digest, differsMs, notBeforeMs, fruitless, askedMs } = heard;
     if (digest === "" || differsMs === null) return Infinity;
     if (this.#mine() === digest || fruitless === this.#pair(heard)) return Infinity;
-    return Math.max(notBeforeMs, differsMs + (this.#settled ? this.#options.settings.repairAfterMs : 0));
+    const { repairAfterMs } = this.#options.settings;
+    return Math.max(notBeforeMs, differsMs + (this.#settled ? repairAfterMs : 0), askedMs + repairAfterMs);
   }
 
   #nextDueMs(): number {

@@ -10,7 +10,7 @@ import { CdnError, isDigest } from "../../proto/mod.ts";
 /** A longer body is asked for by itself. */
 export const SMALL_BYTES = 64 << 10;
 /** The most digests in a question, and the most bytes of bodies in an answer. */
-export const MOST_BODIES = 64;
+export const MOST_BODIES = 256;
 export const MOST_BYTES = 1 << 20;
 
 const NOT_GIVEN = 0xffffffff;
