@@ -184,7 +184,7 @@ function on<Desc extends DescMessage>(schema: Desc, rule: (message: MessageShape
 
 on(ManifestSchema, (message) => manifestFaults(message));
 on(OfferSchema, (message) => [
-  ...faults(message, { from: identifier, url: serverUrl, manifests: atMost(1000) }),
+  ...faults(message, { from: identifier, url: serverUrl, manifests: atMost(1000), bodies: atMost(1000) }),
   // What is wrong with one manifest is answered for that one alone (OfferAnswer.REFUSED).
 ]);
 on(CreateUploadSchema, (message) =>

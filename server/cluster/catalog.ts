@@ -8,6 +8,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { CdnError, compareVersions, type Manifest, type Version, wire } from "../../proto/mod.ts";
+import { sameBytes } from "../../runtime/keyring.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import { KeyedLock } from "../keyed_lock.ts";
@@ -271,6 +272,11 @@ export class Catalog {
       wantedBytes: BigInt(bytes),
       stale: this.#options.stale?.() ?? false,
     });
+  }
+
+  /** True where another server knows just what we know; false while one of both has yet to read that. */
+  isSame({ digest }: wire.ContentSummary): boolean {
+    return this.ready && sameBytes(digest, digestBytes(this.tree.node("").digest));
   }
 
   async #put(manifest: Manifest): Promise<boolean> {

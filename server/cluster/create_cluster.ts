@@ -1,4 +1,5 @@
 /** Puts the pieces together: members and gossip, what is known and what is wanted, the hot path, and repair. */
+import { Buffer } from "node:buffer";
 import { clone, create } from "@bufbuild/protobuf";
 import {
   CdnError,
@@ -166,6 +167,7 @@ class RunningCluster implements Cluster {
         ...this.#waiting,
         self: () => this.#members.self,
         urlOf: (id) => this.#urlOf(id),
+        read: (sha256) => this.#bytesOf(sha256),
         onHeld: (id, manifest, newer) => this.#held(id, manifest, newer),
         onRefused: (id, reason) => this.#health.refused(id, reason),
       },
@@ -455,6 +457,17 @@ class RunningCluster implements Cluster {
     },
   };
 
+  /** A small body that is held here; null where it is not, or is lost just now. */
+  async #bytesOf(sha256: string): Promise<Uint8Array | null> {
+    try {
+      const body = await this.#catalog.store.open(sha256);
+      return body && Buffer.concat(await Array.fromAsync(body.stream));
+    } catch (error) {
+      if (error instanceof CdnError) return null;
+      throw error;
+    }
+  }
+
   /** Offers what is new here to those that get it from us. */
   #spread(manifest: Manifest): void {
     this.#copies.changed();
@@ -610,7 +623,7 @@ class RunningCluster implements Cluster {
   /** True where another server knew just what we know when it last spoke. */
   #isEqual(id: string): boolean {
     const content = this.#health.content(id);
-    return content !== null && sameBytes(content.digest, this.#catalog.summary().digest);
+    return content !== null && this.#catalog.isSame(content);
   }
 
   #everHadOthers(): boolean {
@@ -685,8 +698,4 @@ function requireSpeaker(said: string, from: string | null): void {
 
 function versionOf({ wallMs, counter, server }: wire.Version): Version {
   return { wallMs: Number(wallMs), counter, server };
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }

@@ -14,7 +14,7 @@ import { type Schedule, Wake } from "./wake.ts";
 /** What a filler works with. */
 export interface FillerOptions {
   wanted: WantedTable;
-  puller: Pick<Puller, "pull" | "alsoAt"> & Partial<Pick<Puller, "together">>;
+  puller: Pick<Puller, "pull" | "alsoAt" | "together">;
   /** The body was staged: makes visible what names it. */
   settle: (sha256: string) => Promise<unknown>;
   settings: ClusterSettings;
@@ -102,14 +102,15 @@ export class Filler {
   /**
    * Begins to bring the small ones among several by few requests; each is then to be brought by {@link bring}. Resolves
    * when none of them is on its way any more.
-   * @param hints ids of servers that say that they hold all of them
+   * @param options.hints ids of servers that say that they hold all of them
+   * @param options.given bodies that came unasked, by digest
    */
-  async together(manifests: readonly Manifest[], ...hints: string[]): Promise<void> {
-    const asked: (Promise<void> | undefined)[] = [];
+  async together(manifests: readonly Manifest[], options: Parameters<Puller["together"]>[1]): Promise<void> {
+    const asked: Promise<void>[] = [];
     let group: Manifest[] = [];
     let bytes = 0;
     const ask = () => {
-      asked.push(this.#options.puller.together?.(group, ...hints));
+      asked.push(this.#options.puller.together(group, options));
       [group, bytes] = [[], 0];
     };
     for (const manifest of manifests) {
@@ -120,6 +121,11 @@ export class Filler {
     }
     ask();
     await Promise.all(asked);
+  }
+
+  /** Another server that holds a body that is on its way. */
+  alsoAt({ sha256, size }: Manifest, source: string): void {
+    this.#options.puller.alsoAt(sha256, size, source);
   }
 
   /** Why an object could not be had; "" where nobody failed. */
@@ -173,7 +179,7 @@ export class Filler {
     if (signal.aborted) return 0;
     this.#running.add(sha256);
     // What failed is asked for by itself, and from others.
-    if (failure || size > SMALL_BYTES || !this.#options.puller.together) {
+    if (failure || size > SMALL_BYTES) {
       while (this.#lanes.size >= settings.fillsAtOnce && !signal.aborted) await Promise.race(this.#lanes);
       this.#open([manifest], this.#lanes);
     } else await this.#gather(manifest);
@@ -195,7 +201,7 @@ export class Filler {
     this.#gathered = [];
     this.#gatheredBytes = 0;
     if (gathered.length === 0) return;
-    this.#open(gathered, this.#sharedLanes, puller.together?.(gathered));
+    this.#open(gathered, this.#sharedLanes, puller.together(gathered));
   }
 
   #open(manifests: Manifest[], kind: Set<Promise<void>>, before: Promise<void> = Promise.resolve()): void {

@@ -37,7 +37,7 @@ export interface Network {
    * Asks for several small bodies at once (`small_bodies.ts`): one each, in their order; null for one that is not
    * given. Not verified. A network may lack it: then they are asked for one by one.
    */
-  smallBodies?(
+  smallBodies(
     url: string,
     bodies: readonly { sha256: string; size: number }[],
     options: { timeoutMs: number; signal: AbortSignal },

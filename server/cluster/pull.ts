@@ -102,27 +102,44 @@ export class Puller {
   /**
    * Begins to bring several small bodies by one request. Each is on its way as if it had been asked for by itself, and
    * is, where it does not come so. Resolves when none is on its way any more.
-   * @param hints ids of servers that say that they hold all of them
+   * @param options.hints ids of servers that say that they hold all of them
+   * @param options.given bodies that came unasked, by digest
    */
-  async together(bodies: readonly SmallBody[], ...hints: string[]): Promise<void> {
-    const { network, store, signal } = this.#options;
-    if (!network.smallBodies) return;
+  async together(
+    bodies: readonly SmallBody[],
+    { hints = [], given = new Map() }: {
+      hints?: readonly string[];
+      given?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+    } = {},
+  ): Promise<void> {
+    const { store } = this.#options;
     const sizes = await Promise.all(bodies.map(({ sha256 }) => bodySize(store, sha256)));
     const lacking = bodies.filter(({ size }, at) => size > 0 && sizes[at] !== size);
     const news = lacking.filter(({ sha256 }, at) =>
       !this.#flights.has(sha256) && lacking.findIndex((other) => other.sha256 === sha256) === at
     );
-    if (news.length === 0) return;
-    const slot = this.#sharedSlots.acquire(signal);
-    const asked = slot.then(() => this.#askTogether(news, hints));
-    asked.catch(() => {}); // its flights hear of it
-    const flights = news.map((body, at) =>
+    const start = (body: SmallBody, bytesOf: () => Promise<Uint8Array<ArrayBuffer> | null | undefined>) =>
       this.#start(body.sha256, body.size, hints, async (flight) => {
-        const bytes = (await asked)[at];
+        const bytes = await bytesOf();
         if (!bytes || !await this.#stageBytes(bytes, body)) await this.#fly(flight);
-      })
-    );
-    await Promise.allSettled(flights.map(({ done }) => done));
+      }).done;
+    const here = news.filter(({ sha256 }) => given.has(sha256));
+    const away = news.filter(({ sha256 }) => !given.has(sha256));
+    const flights = here.map((body) => start(body, () => Promise.resolve(given.get(body.sha256))));
+    if (away.length > 0) flights.push(this.#askFor(away, hints, start));
+    await Promise.allSettled(flights);
+  }
+
+  /** Each of the bodies is begun by `start`, once they came together. */
+  async #askFor(
+    bodies: readonly SmallBody[],
+    hints: readonly string[],
+    start: (body: SmallBody, bytesOf: () => Promise<Uint8Array<ArrayBuffer> | null | undefined>) => Promise<void>,
+  ): Promise<void> {
+    const slot = this.#sharedSlots.acquire(this.#options.signal);
+    const asked = slot.then(() => this.#askTogether(bodies, hints));
+    asked.catch(() => {}); // its flights hear of it
+    await Promise.allSettled(bodies.map((body, at) => start(body, async () => (await asked)[at])));
     await slot.then((slot) => slot[Symbol.dispose](), () => {});
   }
 
@@ -194,7 +211,7 @@ export class Puller {
     return flight;
   }
 
-  #start(sha256: string, size: number, hints: string[], fly: (flight: Flight) => Promise<void>): Flight {
+  #start(sha256: string, size: number, hints: readonly string[], fly: (flight: Flight) => Promise<void>): Flight {
     const made: Flight = {
       sha256,
       size,
@@ -217,7 +234,10 @@ export class Puller {
   }
 
   /** What comes of one request for several bodies; all null where it fails. */
-  async #askTogether(bodies: readonly SmallBody[], hints: string[]): Promise<(Uint8Array<ArrayBuffer> | null)[]> {
+  async #askTogether(
+    bodies: readonly SmallBody[],
+    hints: readonly string[],
+  ): Promise<(Uint8Array<ArrayBuffer> | null)[]> {
     const { network, settings, signal, sources, urlOf, use, onTransfer, now, log } = this.#options;
     const size = bodies.reduce((sum, body) => sum + body.size, 0);
     const id = sources(size, new Set(hints)).find((id) => urlOf(id) !== null);
@@ -227,7 +247,7 @@ export class Puller {
     const fromMs = now();
     try {
       const timeoutMs = settings.pullIdleMs;
-      const brought = await network.smallBodies!(urlOf(id)!, bodies, { timeoutMs, signal });
+      const brought = await network.smallBodies(urlOf(id)!, bodies, { timeoutMs, signal });
       onTransfer(id, brought.reduce((sum, body) => sum + (body?.length ?? 0), 0), now() - fromMs);
       return brought;
     } catch (error) {

@@ -11,6 +11,7 @@ import {
   wire,
 } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
+import { sha256 } from "../../runtime/signature.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { HybridClock } from "../../proto/clock.ts";
 import type { Catalog } from "./catalog.ts";
@@ -27,7 +28,7 @@ export interface ReceiverOptions {
   /** True for a server that is on the list. */
   isListed: (id: string) => boolean;
   holders: Holders;
-  filler: Pick<Filler, "bring" | "together">;
+  filler: Pick<Filler, "bring" | "together" | "alsoAt">;
   trust: Trust;
   clock: HybridClock;
   settings: ClusterSettings;
@@ -78,7 +79,7 @@ export class Receiver {
       });
     }
     const judged = await Promise.all(offer.manifests.map((message) => this.#judge(message, offer)));
-    if (!offer.background) await this.#bringSmall(judged.filter(isManifest), offer.from);
+    if (!offer.background) await this.#bringSmall(judged.filter(isManifest), offer);
     // All at once, so that they become durable together.
     const begun = await Promise.all(judged.map((one) => isManifest(one) ? this.#begin(one, offer.from) : one));
     const answers = begun.map((one) =>
@@ -125,7 +126,7 @@ export class Receiver {
    * Brings the small bodies that are lacking, and waits for a moment: a manifest whose body came so soon need never be
    * durable as one that is wanted.
    */
-  async #bringSmall(manifests: Manifest[], from: string): Promise<void> {
+  async #bringSmall(manifests: Manifest[], { from, bodies }: wire.Offer): Promise<void> {
     const { catalog, filler, settings } = this.#options;
     const news: Manifest[] = [];
     // What is wanted already comes in the background; where that has a rate, not before its turn.
@@ -134,7 +135,9 @@ export class Receiver {
       const known = await catalog.get(manifest.path);
       if (!known || compareVersions(known.version, manifest.version) <= most) news.push(manifest);
     }
-    if (news.length > 0) await this.#within(SOON_MS, filler.together(news, from));
+    if (news.length === 0) return;
+    const given = new Map(bodies.map((bytes) => [sha256(bytes), bytes as Uint8Array<ArrayBuffer>]));
+    await this.#within(SOON_MS, filler.together(news, { hints: [from], given }));
   }
 
   /** What there is to say at once; the manifest, where its body must be brought first. */
@@ -166,7 +169,7 @@ export class Receiver {
     const key = `${manifest.path}\0${formatVersion(manifest.version)}`;
     const before = this.#arrivals.get(key);
     if (before) {
-      filler.bring(manifest, from).catch(() => {}); // one more source for the flight that is on its way
+      filler.alsoAt(manifest, from);
       return before;
     }
     const arrival: Arrival = { result: pulling, done: Promise.resolve() };

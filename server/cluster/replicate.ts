@@ -9,6 +9,7 @@ import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { Network } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
+import { SMALL_BYTES } from "./small_bodies.ts";
 import { type Schedule, Wake } from "./wake.ts";
 
 /** What a sender works with. */
@@ -23,6 +24,8 @@ export interface SenderOptions {
   random: () => number;
   schedule: Schedule;
   log: Logger;
+  /** A body that is held here; null where it is not. */
+  read: (sha256: string) => Promise<Uint8Array | null>;
   /** The other server holds this on disk; `newer`: not this, but that version, which it says is newer. */
   onHeld: (id: string, manifest: Manifest, newer: wire.Version | undefined) => void;
   /** It does not take what we offer, and why; "" once it does. */
@@ -40,6 +43,9 @@ interface Item {
   /** It is offered alone: an offer with it in was refused as a whole. */
   alone: boolean;
 }
+
+/** Bytes of bodies in one offer. */
+const GIVEN_BYTES = SMALL_BYTES;
 
 const encoder = new TextEncoder();
 const { HELD, PULLING, REFUSED } = wire.OfferAnswer_Outcome;
@@ -163,6 +169,7 @@ export class Sender {
         from: id,
         url: ours,
         manifests: items.map(({ manifest }) => manifestToWire(manifest)),
+        bodies: await this.#bodiesOf(items),
       });
       const { results } = await network.ask(url, "offers", offer, {
         timeoutMs: settings.offerTimeoutMs + settings.waitMs,
@@ -177,6 +184,19 @@ export class Sender {
     } catch (error) {
       if (!this.#stop.signal.aborted) this.#unanswered(items, error);
     }
+  }
+
+  /** Small bodies go along the first time: who hears of something new lacks it, most often, and need not ask. */
+  async #bodiesOf(items: readonly Item[]): Promise<Uint8Array[]> {
+    const wanted = new Set<string>();
+    let bytes = 0;
+    for (const { manifest: { sha256, size }, tries } of items) {
+      if (tries > 0 || size === 0 || bytes + size > GIVEN_BYTES || wanted.has(sha256)) continue;
+      wanted.add(sha256);
+      bytes += size;
+    }
+    const bodies = await Promise.all([...wanted].map((sha256) => this.#options.read(sha256)));
+    return bodies.filter((body) => body !== null);
   }
 
   #answered(item: Item, { outcome, reason, newer }: wire.OfferAnswer_Result): void {

@@ -163,6 +163,7 @@ Deno.test("the rate of the background is kept, to a second's worth, and large bo
     puller: {
       pull: (_sha256, size) => Promise.resolve(void begun.push({ atMs: time.nowMs - START, size })),
       alsoAt: () => {},
+      together: () => Promise.resolve(),
     },
     settle: (sha256) => {
       for (const { path, version } of ledger.wanted.byBody(sha256)) ledger.wanted.remove(path, version);

@@ -267,3 +267,18 @@ Deno.test("what is wanted and cannot be saved is an error for those who learned 
   assertEquals(site.catalog.tree.node("").count, 0);
   await site.close();
 });
+
+Deno.test("two servers that have yet to read what they know are not the same", async () => {
+  const net = new Net();
+  const [a, b] = [new Site({ net, id: "a" }), new Site({ net, id: "b" })];
+  const same = () => [a.catalog.isSame(b.catalog.summary()), b.catalog.isSame(a.catalog.summary())];
+  assertEquals(same(), [false, false], "both unread");
+  await a.catalog.open();
+  assertEquals(same(), [false, false], "one of both unread");
+  await b.catalog.open();
+  assertEquals(same(), [true, true]);
+  await a.catalog.learn(written("/a", 1, 0));
+  assertEquals(same(), [false, false]);
+  await b.catalog.learn(written("/a", 1, 0));
+  assertEquals(same(), [true, true]);
+});

@@ -266,6 +266,7 @@ export class World {
     return {
       ask: (url, name, question, options) => this.#ask(member, url, name, question, options),
       openBody: () => Promise.reject(new TypeError("not here")),
+      smallBodies: () => Promise.reject(new TypeError("not here")),
     };
   }
 

@@ -10,6 +10,9 @@ import {
   SMALL_BYTES,
 } from "../../../server/cluster/small_bodies.ts";
 import { drained, eventually, startTestServer } from "../../kit/mod.ts";
+import { chunksOf, manifestOf, read } from "../../suite/store_suite.ts";
+import { startNode, until, untilJoined } from "./node.ts";
+import { offering } from "./offering.ts";
 
 const digest = (at: number) => at.toString(16).padStart(64, "0");
 const bytesOf = (size: number, seed = 0) => Uint8Array.from({ length: size }, (_, at) => at * 31 + seed);
@@ -76,4 +79,38 @@ Deno.test("an empty server brings small bodies together, few requests for many",
     assertEquals(await (await empty.fetch(`/${at}`)).bytes(), bytesOf(100 + at, at));
   }
   assertEquals(new Set(asked), new Set(["/-/v1/peer/bodies"]));
+});
+
+Deno.test("a small body goes along with its offer: nobody need ask for it", async () => {
+  const asked: string[] = [];
+  const counting: typeof fetch = (input, init) => {
+    const { pathname } = new URL(String(input));
+    if (pathname.startsWith("/-/v1/peer/bodies")) asked.push(pathname);
+    return fetch(input, init);
+  };
+  await using a = await startNode("a", { fetch: counting });
+  await using b = await startNode("b", { peers: [a.url], fetch: counting });
+  await untilJoined(a, b);
+  const written = await a.put("/x", bytesOf(10_000, 1));
+  await until("a knows of two copies", () => a.cluster.copies(written) === 2);
+  assertEquals((await b.store.get("/x"))?.sha256, written.sha256);
+  assertEquals(asked, []);
+  await a.put("/large", bytesOf(100_000, 2));
+  await until("b has the large one", async () => (await b.store.get("/large")) !== null);
+  assertEquals(asked.length, 1);
+});
+
+Deno.test("what goes along with an offer and is not a body that it names is of no use, and does no harm", async () => {
+  await using a = await startNode("a");
+  await using b = await startNode("b", { peers: [a.url] });
+  await untilJoined(a, b);
+  const bytes = bytesOf(5000, 3);
+  await a.store.stage(chunksOf(bytes));
+  const written = manifestOf("/x", { wallMs: Date.now(), counter: 0, server: "a" }, bytes);
+  const { offer, lie } = offering(a);
+  const other = bytesOf(5000, 4);
+  await b.receiveOffer({ ...offer([lie(written)]), bodies: [other, bytes.slice(0, 4999), new Uint8Array()] });
+  await until("b has it", async () => (await b.store.get("/x")) !== null);
+  assertEquals(await read(b.store, written.sha256), bytes);
+  assertEquals(await b.store.open(sha256(other)), null);
 });
