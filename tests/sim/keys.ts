@@ -2,11 +2,9 @@
 import { createHash } from "node:crypto";
 import type { Keys } from "../../server/cluster/ports.ts";
 
-const certificate = new Uint8Array();
-
-/** The keys of the server of this id; `secret` tells those from it that only use its name. */
-export function simKeys(id: string, secret = "its own"): Keys {
-  const publicKey = new Uint8Array(createHash("sha256").update(`${id}\0${secret}`).digest());
+/** The keys of this name, the same each time, and the certificate that their owner shows. */
+export function fakeKeys(name: string, certificate: Uint8Array<ArrayBuffer> = new Uint8Array()): Keys {
+  const publicKey = new Uint8Array(createHash("sha256").update(name).digest());
   return {
     publicKey,
     certificate,

@@ -4,7 +4,7 @@ import type { Logger } from "../../runtime/log.ts";
 import { diskLedger } from "./ledger.ts";
 import { DiskPartials } from "./partials.ts";
 import { DiskStore } from "./disk_store.ts";
-import { simKeys } from "./keys.ts";
+import { fakeKeys } from "./keys.ts";
 import { Life, MachineClock } from "./life.ts";
 import type { Net, Station } from "./network.ts";
 import { type DiskFaults, Platter } from "./platter.ts";
@@ -85,7 +85,7 @@ export class Machine {
       store,
       ledger: diskLedger(this.platter),
       partials: new DiskPartials(this.platter, life, disk),
-      keys: simKeys(id),
+      keys: fakeKeys(id),
       network: net.port(id, life),
       clock: new HybridClock(id),
       now,

@@ -24,6 +24,16 @@ export function stream(seed: number, name: string): Random {
   return next;
 }
 
+/** One stream of this seed: mulberry32 (T. Ettinger, 2017). */
+export function seeded(seed: number): Random {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
 /** True once in `1 / share` draws. */
 export function chance(random: Random, share: number): boolean {
   return random() < share;

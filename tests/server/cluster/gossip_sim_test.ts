@@ -1,6 +1,7 @@
 /** Membership of many servers in virtual time. Periods are the world's own: nothing here depends on how fast it runs. */
 import { assert, assertEquals } from "@std/assert";
 import { suspicionMs, swimDefaults } from "../../../server/cluster/swim_settings.ts";
+import { fakeKeys } from "../../sim/keys.ts";
 import { type Member, World } from "./gossip_world.ts";
 
 const { pingMs } = swimDefaults;
@@ -228,7 +229,6 @@ Deno.test("a removed server is not pinged, is turned away, and is back when an a
 Deno.test("two servers with one id: neither gets the other's place, and both say so", async () => {
   await using world = new World(17);
   const [a, b] = await world.grown(2) as [Member, Member];
-  const { fakeKeys } = await import("./gossip_world.ts");
   const twin = world.member(a.id, { host: "twin", keys: fakeKeys("twin") }).start([a.url, b.url]);
   await world.run(30 * pingMs);
   assertEquals(b.members.get(a.id)?.url, a.url);

@@ -6,7 +6,8 @@ import { recordBytes } from "../../../proto/record_signature.ts";
 import { wordToWire } from "../../../server/cluster/swim.ts";
 import { swimDefaults } from "../../../server/cluster/swim_settings.ts";
 import { byTimer } from "../../../server/cluster/wake.ts";
-import { fakeKeys, type Member, World } from "./gossip_world.ts";
+import { fakeKeys } from "../../sim/keys.ts";
+import { type Member, World } from "./gossip_world.ts";
 
 const { pingMs } = swimDefaults;
 

@@ -1,62 +1,19 @@
 /** Many servers' membership in one process, in virtual time: the same seed gives the same run. */
 import { setImmediate } from "node:timers";
-import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { CdnError, wire } from "../../../proto/mod.ts";
 import { type LogFields, silentLogger } from "../../../runtime/log.ts";
 import { HybridClock } from "../../../proto/clock.ts";
 import { type Answer, type CallName, type Question } from "../../../server/cluster/calls.ts";
 import { Gossip, type GossipOptions } from "../../../server/cluster/gossip.ts";
-import { kindOf } from "../../../server/cluster/records.ts";
-import { Members, type MembersOptions } from "../../../server/cluster/members.ts";
+import { Members } from "../../../server/cluster/members.ts";
+import { MemoryLedger } from "../../../server/cluster/memory_ledger.ts";
 import type { Keys, Ledger, Network } from "../../../server/cluster/ports.ts";
 import { swimDefaults } from "../../../server/cluster/swim_settings.ts";
 import type { State } from "../../../server/cluster/swim.ts";
 import type { Schedule } from "../../../server/cluster/wake.ts";
-
-/** Chance that repeats: mulberry32 (T. Ettinger). */
-export function seeded(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** Keys whose signatures are digests: as long as real ones, and no secret to anybody. */
-export function fakeKeys(name: string, certificate: Uint8Array<ArrayBuffer> = new Uint8Array()): Keys {
-  const digest = (...parts: Uint8Array[]) => {
-    const hash = createHash("sha512");
-    for (const part of parts) hash.update(part);
-    return new Uint8Array(hash.digest());
-  };
-  const publicKey = digest(new TextEncoder().encode(name)).slice(0, 32);
-  return {
-    publicKey,
-    certificate,
-    sign: (bytes) => digest(publicKey, bytes),
-    verify: (key, bytes, signature) => digest(key, bytes).every((byte, at) => byte === signature[at]),
-  };
-}
-
-/** What the list needs of a ledger. */
-export function memoryLedger(): Ledger {
-  const [records, facts] = [new Map<string, wire.Server>(), new Map<string, string>()];
-  const none = () => {
-    throw new TypeError("not here");
-  };
-  return {
-    records: () => [...records.values()],
-    saveRecord: (record) => void records.set(`${record.id} ${kindOf(record)}`, record),
-    fact: (name) => facts.get(name) ?? null,
-    saveFact: (name, value) => void facts.set(name, value),
-    get wanted() {
-      return none();
-    },
-    close() {},
-  };
-}
+import { fakeKeys } from "../../sim/keys.ts";
+import { seeded } from "../../sim/prng.ts";
 
 /** A message that goes over the network. */
 export interface Sent {
@@ -96,7 +53,7 @@ export class Member {
   #stop: AbortController | null = null;
 
   constructor(readonly world: World, readonly id: string, readonly options: MemberOptions) {
-    this.ledger = options.ledger ?? memoryLedger();
+    this.ledger = options.ledger ?? new MemoryLedger();
   }
 
   get url(): string {
@@ -127,7 +84,6 @@ export class Member {
       now: this.now,
       log,
       keys: this.options.keys ?? fakeKeys(id),
-      ...(this.options.verifyCertificate && { verifyCertificate: this.options.verifyCertificate }),
     });
     this.members.onMark = (from, reason) => this.marks.push(`${from}: ${reason}`);
     this.members.announce(this.url);
@@ -175,7 +131,6 @@ export interface MemberOptions {
   /** In its URL; its id unless told. */
   host?: string;
   url?: string;
-  verifyCertificate?: MembersOptions["verifyCertificate"];
 }
 
 /** The network, the time and all members. */
@@ -215,9 +170,9 @@ export class World {
     return all;
   }
 
-  /** True where every server that is up sees every other of these alive. */
-  isWhole(of: Member[] = this.all): boolean {
-    return of.every((a) => of.every((b) => a === b || a.sees(b.id) === "alive"));
+  /** True where every server sees every other alive. */
+  isWhole(): boolean {
+    return this.all.every((a) => this.all.every((b) => a === b || a.sees(b.id) === "alive"));
   }
 
   schedule: Schedule = (action, ms) => {

@@ -8,11 +8,12 @@ import { silentLogger } from "../../../runtime/log.ts";
 import { HybridClock } from "../../../proto/clock.ts";
 import { Health } from "../../../server/cluster/health.ts";
 import { Members } from "../../../server/cluster/members.ts";
+import { MemoryLedger } from "../../../server/cluster/memory_ledger.ts";
 import type { Keys, Ledger } from "../../../server/cluster/ports.ts";
 import { recordBytes } from "../../../proto/record_signature.ts";
 import { MAX_SERVERS } from "../../../server/cluster/records.ts";
 import type { VerifyCertificate } from "../../../server/cluster/referee.ts";
-import { fakeKeys, memoryLedger } from "./gossip_world.ts";
+import { fakeKeys } from "../../sim/keys.ts";
 
 interface Made {
   members: Members;
@@ -27,7 +28,7 @@ let nowMs = 1_700_000_000_000;
 
 function server(
   id: string,
-  { keys = fakeKeys(id), ledger = memoryLedger(), url = `http://${id}.example:4000`, verifyCertificate }: {
+  { keys = fakeKeys(id), ledger = new MemoryLedger(), url = `http://${id}.example:4000`, verifyCertificate }: {
     keys?: Keys;
     ledger?: Ledger;
     url?: string;
@@ -344,7 +345,7 @@ Deno.test("a list has an end, and a record from a clock that is too far ahead is
 });
 
 Deno.test("what was kept before records were signed: removals count, the rest comes anew", () => {
-  const ledger = memoryLedger();
+  const ledger = new MemoryLedger();
   const unsigned = (id: string, removed: boolean) =>
     create(wire.ServerSchema, {
       id,

@@ -7,7 +7,7 @@ import { RoundTrips } from "../../../server/cluster/round_trips.ts";
 import { SteadyClock } from "../../../server/cluster/steady_clock.ts";
 import { type State, supersedes, Swim, type Word, wordFromWire, wordToWire } from "../../../server/cluster/swim.ts";
 import { retransmissions, suspicionMs, swimDefaults, syncWaitMs } from "../../../server/cluster/swim_settings.ts";
-import { seeded } from "./gossip_world.ts";
+import { seeded } from "../../sim/prng.ts";
 
 const settings = swimDefaults;
 
