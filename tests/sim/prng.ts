@@ -44,8 +44,9 @@ export function between(random: Random, least: number, most: number): number {
   return least + Math.floor(random() * (most - least + 1));
 }
 
-/** One of the list. */
+/** One of the list. @throws {RangeError} where it is empty */
 export function pick<T>(random: Random, list: readonly T[]): T {
+  if (list.length === 0) throw new RangeError("nothing to pick from");
   return list[Math.floor(random() * list.length)]!;
 }
 

@@ -1,30 +1,23 @@
 /** Chance that can be had again: everything random of a round comes from its seed. */
+import { between, pick, type Random, seeded } from "../../sim/prng.ts";
 
-/** Draws; the same seed gives the same draws (Mulberry32, T. Ettinger, 2017). */
+/** Draws; the same seed gives the same draws. */
 export class Chance {
-  #state: number;
+  /** From 0 up to 1. */
+  readonly next: Random;
 
   constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** From 0 up to 1. */
-  next(): number {
-    let t = this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+    this.next = seeded(seed);
   }
 
   /** A whole number from `least` to `most`. */
   between(least: number, most: number): number {
-    return least + Math.floor(this.next() * (most - least + 1));
+    return between(this.next, least, most);
   }
 
   /** One of them. */
   pick<T>(from: readonly T[]): T {
-    if (from.length === 0) throw new RangeError("nothing to pick from");
-    return from[Math.floor(this.next() * from.length)]!;
+    return pick(this.next, from);
   }
 
   /** A size between both in bytes; small ones as often as large ones on a logarithmic scale. */
