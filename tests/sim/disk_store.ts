@@ -1,6 +1,6 @@
 /** A `Store` on a simulated disk: each step takes virtual time, and a crash may come between any two. */
-import { createHash } from "node:crypto";
 import { CdnError, compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
+import { sha256 } from "../../runtime/signature.ts";
 import { comparePaths } from "../../server/store/path_order.ts";
 import { noRoom } from "../../server/store/room.ts";
 import type { BodySource, Entry, Listing, ListQuery, OpenBody, StagedBody, Store } from "../../server/store/store.ts";
@@ -11,7 +11,7 @@ import { type Body, copyManifest, keyOf, type Platter } from "./platter.ts";
 import { chance, exponential, type Random } from "./prng.ts";
 
 /** How long a body stays that nothing names. */
-export const GRACE_MS = 600_000;
+const GRACE_MS = 600_000;
 /** Bytes under one checksum. */
 const BLOCK = 1024;
 
@@ -45,7 +45,7 @@ export class DiskStore implements Store {
     await this.#step(); // a temporary file, which nobody finds after a crash
     const bytes = "file" in source ? this.#partial(source.file) : await this.#read(source);
     const hashed = "file" in source ? source.hashed : undefined;
-    let staged = hashed ?? { sha256: digestOf(bytes), size: bytes.length };
+    let staged = hashed ?? { sha256: sha256(bytes), size: bytes.length };
     if (platter.faults.credulous) staged = { ...staged, ...expected };
     requireExpected(staged, expected);
     await this.#step(); // written and synced under its name
@@ -118,13 +118,11 @@ export class DiskStore implements Store {
 
   async #read(source: AsyncIterable<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
     const parts: Uint8Array[] = [];
-    let size = 0;
     for await (const chunk of source) {
       if (this.#platter.full) throw noRoom("take in the body");
       parts.push(chunk.slice());
-      size += chunk.length;
     }
-    return join(parts, size);
+    return join(parts);
   }
 
   #partial(file: string): Uint8Array<ArrayBuffer> {
@@ -169,14 +167,9 @@ export class DiskStore implements Store {
   }
 }
 
-/** As 64 hexadecimal digits. */
-export function digestOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}
-
 /** The parts as one. */
-export function join(parts: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(size);
+export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {
     bytes.set(part, at);

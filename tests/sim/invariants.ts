@@ -1,7 +1,7 @@
 /** What must hold, whatever happens: a witness who sees every disk and every answer. */
 import { compareVersions, formatVersion, type Manifest, type Version } from "../../proto/mod.ts";
 import { MAX_AHEAD_MS } from "../../proto/clock.ts";
-import { digestOf } from "./disk_store.ts";
+import { sha256 } from "../../runtime/signature.ts";
 import { EPOCH_MS } from "./life.ts";
 import type { Machine } from "./machine_host.ts";
 import type { Read } from "./process.ts";
@@ -125,7 +125,7 @@ export class Witness {
     if (manifest.deleted !== (bytes === null)) {
       throw new Breach("true bytes", `${machine} gave bytes for ${told(manifest)}`);
     }
-    if (bytes && (digestOf(bytes) !== manifest.sha256 || bytes.length !== manifest.size)) {
+    if (bytes && (sha256(bytes) !== manifest.sha256 || bytes.length !== manifest.size)) {
       throw new Breach("true bytes", `${machine} gave ${bytes.length} bytes for ${told(manifest)} that are not it`);
     }
     const { version } = manifest;

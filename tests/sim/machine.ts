@@ -93,6 +93,6 @@ function boot(host: Host, settings: Partial<ClusterSettings>): Process {
     const range = { start: 0, end: manifest.size };
     const stream = (await store.open(manifest.sha256))?.stream ?? await cluster.fetchBody(manifest, range);
     const parts = await Array.fromAsync(stream);
-    return join(parts, parts.reduce((sum, { length }) => sum + length, 0));
+    return join(parts);
   }
 }

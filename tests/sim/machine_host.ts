@@ -1,5 +1,4 @@
 /** A simulated machine: a disk, a clock and a plug. Its process comes and goes. */
-import { HybridClock } from "../../proto/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { diskLedger } from "./ledger.ts";
 import { DiskPartials } from "./partials.ts";
@@ -23,7 +22,8 @@ export interface MachineOptions {
   id: string;
   place: Place;
   minCopies: number;
-  peers: () => string[];
+  /** URLs of all machines, its own among them. */
+  peers: string[];
   boot: Boot;
   disk: DiskFaults;
   log: (line: string) => void;
@@ -62,11 +62,6 @@ export class Machine {
     return this.#station.process?.answers ?? null;
   }
 
-  /** The process of now, started or starting. */
-  get life(): Life | null {
-    return this.#life;
-  }
-
   /** Plugs it in and starts the process; nothing happens where one runs, or the machine is gone. */
   start(): void {
     if (this.#life || this.isGone) return;
@@ -80,14 +75,13 @@ export class Machine {
       id,
       url: this.url,
       place,
-      peers: peers().filter((url) => url !== this.url),
+      peers: peers.filter((url) => url !== this.url),
       minCopies,
       store,
       ledger: diskLedger(this.platter),
       partials: new DiskPartials(this.platter, life, disk),
       keys: fakeKeys(id),
       network: net.port(id, life),
-      clock: new HybridClock(id),
       now,
       random: stream(seed, name),
       schedule: life.schedule,

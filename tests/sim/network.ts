@@ -138,7 +138,7 @@ class Call {
     for (const [at, { sha256 }] of bodies.entries()) {
       try {
         const parts = await Array.fromAsync((await this.openBody({ sha256, start: 0, idleMs, signal })).chunks);
-        brought[at] = join(parts, parts.reduce((sum, { length }) => sum + length, 0));
+        brought[at] = join(parts);
       } catch (error) {
         if (!(error instanceof CdnError) || error.status !== 404) break;
       }

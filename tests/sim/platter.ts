@@ -108,7 +108,7 @@ export class Platter {
   }
 
   /** The index is gone; `kept` of its rows come back from the journal, the oldest first. Bodies stay. */
-  loseIndex(kept: number): number {
+  loseIndex(kept: number): void {
     const rows = [...this.rows.values()].sort((a, b) => a.change - b.change);
     const lost = rows.slice(Math.floor(rows.length * kept));
     for (const { manifest } of lost) {
@@ -116,7 +116,6 @@ export class Platter {
       this.#unnamed(manifest.sha256);
     }
     this.#unsynced = [];
-    return lost.length;
   }
 
   /** One bit of one of these bodies turns; its digest, or null where there is none to rot. */

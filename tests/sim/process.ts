@@ -1,5 +1,4 @@
 /** What a simulated machine runs, seen from the story: the real cluster (`machine.ts`), or one made wrong on purpose. */
-import type { HybridClock } from "../../proto/clock.ts";
 import type { Answer, CallName, Question } from "../../server/cluster/calls.ts";
 import type { Keys, Ledger, Network, Partials } from "../../server/cluster/ports.ts";
 import type { Schedule } from "../../server/cluster/wake.ts";
@@ -31,7 +30,6 @@ export interface Host {
   partials: Partials;
   keys: Keys;
   network: Network;
-  clock: HybridClock;
   now: () => number;
   random: Random;
   schedule: Schedule;

@@ -6,7 +6,6 @@ import { onlyVirtual, World } from "./world.ts";
 
 /** What came of a seed. */
 export interface Outcome {
-  seed: number;
   /** Null where nothing was broken. */
   failure: Error | null;
   transcript: Transcript;
@@ -39,5 +38,5 @@ export async function simulate(
   }
   const { nowMs: virtualMs, events } = world;
   const traffic = new Map(story.net.links.traffic());
-  return { seed, failure, transcript, digest: transcript.digest(), events, virtualMs, traffic };
+  return { failure, transcript, digest: transcript.digest(), events, virtualMs, traffic };
 }

@@ -1,6 +1,6 @@
 /** Carries out a plan: requests and faults at their times, then healing, rest, and the last look. */
 import { CdnError } from "../../proto/mod.ts";
-import { digestOf } from "./disk_store.ts";
+import { sha256 } from "../../runtime/signature.ts";
 import { Breach, shortVersion, told, Witness } from "./invariants.ts";
 import { FAIR, Links } from "./links.ts";
 import { Machine, type MachineOptions, urlOf } from "./machine_host.ts";
@@ -13,7 +13,7 @@ import type { Transcript } from "./transcript.ts";
 import type { World } from "./world.ts";
 
 /** How long the servers may take until all are equal, once everything is well again. */
-export const REST_MS = 5 * 60_000;
+const REST_MS = 5 * 60_000;
 /** How long they are watched at rest, and what each may say in that time on average. */
 const WATCH_MS = 20_000;
 const QUIET = { messagesPerSecond: 8, bytesPerSecond: 16_384 };
@@ -65,7 +65,7 @@ export class Story {
         id,
         place,
         minCopies: minCopies ?? plan.minCopies,
-        peers: () => plan.machines.map((machine) => urlOf(machine.id)),
+        peers: plan.machines.map((machine) => urlOf(machine.id)),
         boot,
         disk,
         log: (line) => transcript.note(id, line),
@@ -154,9 +154,7 @@ export class Story {
           act.at,
           `its index is lost but for ${act.kept.toFixed(2)} of it`,
           act.forMs,
-          ({ platter }) => {
-            platter.loseIndex(act.kept);
-          },
+          ({ platter }) => platter.loseIndex(act.kept),
         );
       case "rot": {
         const random = stream(this.#plan.seed, `rot ${act.at} ${act.atMs}`);
@@ -185,13 +183,13 @@ export class Story {
     const machine = this.#at(act.at);
     const { process } = machine;
     const bytes = act.do === "put" ? bytesOf(act.body, act.size) : null;
-    const line = `${act.do} ${act.path}${bytes ? ` ${bytes.length} B ${digestOf(bytes).slice(0, 8)}` : ""}`;
+    const line = `${act.do} ${act.path}${bytes ? ` ${bytes.length} B ${sha256(bytes).slice(0, 8)}` : ""}`;
     if (!process) return this.#note(act.at, `${line} -> nobody is there`);
     this.#note(act.at, line);
     const asked: Asked = { line, machine, process };
     this.#under.add(asked);
     if (act.do !== "read") {
-      this.witness.asked({ machine: act.at, path: act.path, sha256: bytes && digestOf(bytes) });
+      this.witness.asked({ machine: act.at, path: act.path, sha256: bytes && sha256(bytes) });
     }
     const least = this.witness.shown(act.at, act.path);
     const outcome = act.do === "read"

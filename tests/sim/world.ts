@@ -132,7 +132,7 @@ function isBefore(a: Event, b: Event): boolean {
 }
 
 /** Resolves when every microtask has run, also those that they made: the runtime drains them before it goes on. */
-export function turn(): Promise<void> {
+function turn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
