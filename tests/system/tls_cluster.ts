@@ -1,6 +1,8 @@
-/** Servers that talk TLS, as real processes, with certificates that the command made. */
+/** Servers that talk TLS, as real processes, with certificates as the command makes them. */
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
+import { CertsFolder } from "../../certs/mod.ts";
+import { newCa, newServer } from "../certs/kit.ts";
 import { Running, runToEnd } from "../cli/program.ts";
 import { tempDir } from "../kit/mod.ts";
 import { client } from "./clients.ts";
@@ -36,8 +38,14 @@ export class TlsCluster implements AsyncDisposable {
   static async start(ids: string[]): Promise<TlsCluster> {
     await using stack = new AsyncDisposableStack();
     const cluster = new TlsCluster(stack.use(await tempDir()).path, stack.move());
-    await certs("init", "--dir", cluster.certs);
-    for (const id of ids) await certs("issue", id, "--dir", cluster.certs, "--name", "localhost,127.0.0.1");
+    const folder = new CertsFolder(cluster.certs);
+    const nowMs = Date.now();
+    const ca = await newCa("metacdn CA", nowMs);
+    await folder.writeCa(ca);
+    for (const id of ids) {
+      const { cert, key } = await newServer(ca, { id, nowMs });
+      await folder.write(id, cert, key);
+    }
     return cluster;
   }
 
