@@ -1,5 +1,5 @@
-/** What crosses which path: five servers in three regions, every byte between them counted. */
-import { assert, assertEquals } from "@std/assert";
+/** What crosses which path: five servers in two regions, every byte between them counted. */
+import { assertEquals } from "@std/assert";
 import { pathPrice } from "../../../server/cluster/paths.ts";
 import { Node, noise, until, untilJoined } from "./node.ts";
 
@@ -55,5 +55,4 @@ Deno.test("five servers at two clouds: each body crosses between the clouds once
     assertEquals(dear.map(([, bytes]) => bytes), [size], `paths of a body of ${writer.id}: ${[...paths.keys()]}`);
     assertEquals([...paths.values()].reduce((sum, bytes) => sum + bytes, 0), 4 * size, "nothing comes twice");
   }
-  assert(writers.length === 10);
 });
