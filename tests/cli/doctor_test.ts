@@ -6,7 +6,7 @@ import type { Facts } from "../../cli/doctor/gather.ts";
 import { type Probe, skewOf } from "../../cli/doctor/probe.ts";
 import { wire } from "../../proto/mod.ts";
 import { UsageError } from "../../runtime/flags.ts";
-import { deadUrl, input, NOON, record, startFakeServer, startProgram } from "./fake_cluster.ts";
+import { deadUrls, input, NOON, record, startFakeServer, startProgram } from "./fake_cluster.ts";
 
 const DAY = 24 * 3600_000;
 
@@ -65,9 +65,10 @@ Deno.test("metacdn doctor finds what is bad, puts it first, and exits with 1", a
     assertEquals(headers.get("authorization"), null, "the token is for those that were named");
     return new Response("ok\n");
   });
+  const [dead, gone] = deadUrls(2) as [string, string];
   await using a = startFakeServer([
     self("a"),
-    record("b", { url: deadUrl(), health: { state: "dead", error: "connection refused" } }),
+    record("b", { url: gone, health: { state: "dead", error: "connection refused" } }),
     record("c", {
       url: listed.url,
       software: "0.2.0",
@@ -82,7 +83,6 @@ Deno.test("metacdn doctor finds what is bad, puts it first, and exits with 1", a
   ]);
   await using p = startProxy({ ...proxyState, down: ["b: connection refused"], prices: "stale" });
   await using m = startPricing();
-  const dead = deadUrl();
   a.durability = [{
     objects: 9n,
     bytes: 9000n,

@@ -4,6 +4,7 @@ import { badRequest, wire } from "../../proto/mod.ts";
 import { type Handler, listen, type Listening } from "../../runtime/listen.ts";
 import { silentLogger } from "../../runtime/log.ts";
 import { messageResponse, readMessage } from "../../runtime/message.ts";
+import { freePorts } from "../kit/mod.ts";
 
 /** 25 November 2026, noon. */
 export const NOON = Date.UTC(2026, 10, 25, 12);
@@ -102,10 +103,9 @@ export function startProgram(handler: Handler): Listening & AsyncDisposable {
   return Object.assign(program, { [Symbol.asyncDispose]: () => program.close() });
 }
 
-/** A URL at which nobody listens. */
-export function deadUrl(): string {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return `http://127.0.0.1:${listener.addr.port}`;
+/** URLs at which nobody listens. */
+export function deadUrls(count: number): string[] {
+  return freePorts(count).map((port) => `http://127.0.0.1:${port}`);
 }
 
 /** The environment of a command: the token alone. */

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes 
 import { servers } from "../../cli/servers.ts";
 import { CdnError } from "../../proto/mod.ts";
 import { UsageError } from "../../runtime/flags.ts";
-import { deadUrl, type FakeServer, input, NOON, record, startFakeServer, TOKEN } from "./fake_cluster.ts";
+import { deadUrls, type FakeServer, input, NOON, record, startFakeServer, TOKEN } from "./fake_cluster.ts";
 
 /** Runs `metacdn servers`; what it said, and how often it waited. */
 async function run(fake: FakeServer | string, ...argv: string[]) {
@@ -146,9 +146,9 @@ Deno.test("remove refuses while something would be lost, or nobody can tell; --f
 Deno.test("where a server is dead, or is the one meant, the next is asked; where it refuses, nobody else is", async () => {
   await using fake = startFakeServer([record("a")]);
   await using other = startFakeServer([record("a")]);
-  const dead = deadUrl();
+  const [dead, another] = deadUrls(2);
   assertStringIncludes((await run(`${dead},${fake.url}`, "get", "a")).out, '"id": "a"');
-  const nobody = await assertRejects(() => run(`${dead},${deadUrl()}`), CdnError);
+  const nobody = await assertRejects(() => run(`${dead},${another}`), CdnError);
   assertEquals(nobody.message.match(/Cannot reach/g)?.length, 2);
   assertMatch(nobody.message, /Connection refused/);
   assertEquals(nobody.message.split("\n").length, 1);

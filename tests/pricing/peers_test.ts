@@ -8,7 +8,7 @@ import { listen } from "../../runtime/listen.ts";
 import { createLogger, type Logger, silentLogger } from "../../runtime/log.ts";
 import { PeerClient } from "../../runtime/peer_client.ts";
 import { randomNonce, signRequest } from "../../runtime/signature.ts";
-import { eventually } from "../kit/mod.ts";
+import { eventually, freePorts } from "../kit/mod.ts";
 import { NOON, sampleSheet, temporaryFolder } from "./kit.ts";
 
 const EXCHANGE = "/-/v1/peer/prices";
@@ -16,12 +16,6 @@ const token = "0123456789abcdef-token";
 const clusterKey = new TextEncoder().encode("0123456789abcdef-cluster");
 const secrets: Secrets = { token, clusterKey };
 const codecs = [jsonCodec, protobufCodec];
-
-/** A port that nobody listens on for now. */
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
 
 /** A pricing server that listens; `await using` ends it. */
 function start(port: number, options: PricingOptions = {}) {
@@ -79,7 +73,7 @@ const big = (_: string, value: unknown) => typeof value === "bigint" ? value.toS
 
 for (const codec of codecs) {
   Deno.test(`a price set at one is at its peers, and so is what was served; each may be told (${codec.encoding})`, async () => {
-    const ports = [freePort(), freePort(), freePort()];
+    const ports = freePorts(3);
     const urls = ports.map((port) => `http://127.0.0.1:${port}`);
     await using stack = new AsyncDisposableStack();
     // The same list for each: its own URL is among them. The last one is told of by nobody.
@@ -118,7 +112,7 @@ Deno.test("a peer that was away has what was set meanwhile once it is back, and 
   using folder = temporaryFolder();
   const lines: string[] = [];
   const log: Logger = createLogger({ program: "p", write: (line) => lines.push(line.split(" p: ")[1]!) });
-  const [portA, portB] = [freePort(), freePort()];
+  const [portA, portB] = freePorts(2) as [number, number];
   await using a = start(portA, { id: "a", peers: [`http://127.0.0.1:${portB}`], log, folder: `${folder.path}/a` });
   const startB = () =>
     start(portB, { id: "b", peers: [`http://127.0.0.1:${portA}`], folder: `${folder.path}/b`, random: () => 0 });
@@ -166,7 +160,7 @@ Deno.test("a write is answered when a peer has it too, so that it outlives the m
 });
 
 Deno.test("a write does not wait for a peer that is away", async () => {
-  await using a = start(0, { id: "a", peers: [`http://127.0.0.1:${freePort()}`], peerIntervalMs: 3_600_000 });
+  await using a = start(0, { id: "a", peers: [`http://127.0.0.1:${freePorts(1)}`], peerIntervalMs: 3_600_000 });
   await eventually(async () => (await a.peers())[0]!.state === "away", { what: "a noticing" });
   assertEquals((await a.put("here-1", "alone")).status, 201);
   assertEquals((await a.sheets())[0]!.note, "alone");

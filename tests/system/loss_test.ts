@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { Program } from "../../cli/up/program.ts";
-import { eventually, tempDir } from "../kit/mod.ts";
+import { eventually, freePorts, tempDir } from "../kit/mod.ts";
 
 const SIZE = 64 << 10;
 
@@ -14,7 +14,9 @@ Deno.test("the loss of any one machine costs no viewer more than a retry", async
   const folder = stack.use(await tempDir()).path;
   const names = ["a", "b", "prices-a", "prices-b", "proxy-a", "proxy-b"] as const;
   type Name = typeof names[number];
-  const urls = Object.fromEntries(names.map((name) => [name, `http://127.0.0.1:${freePort()}`])) as Record<
+  // Programs are told of each other before they run, and come back at their place.
+  const ports = freePorts(names.length);
+  const urls = Object.fromEntries(names.map((name, at) => [name, `http://127.0.0.1:${ports[at]}`])) as Record<
     Name,
     string
   >;
@@ -155,9 +157,3 @@ Deno.test("the loss of any one machine costs no viewer more than a retry", async
     ["prices-b", "equal"],
   ]);
 });
-
-/** A port that nobody listens on for now: programs are told of each other before they run, and come back at their place. */
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}

@@ -1,7 +1,7 @@
 /** Pebble, an ACME server for tests (Debian: pebble), and its DNS, on loopback and on free ports. */
 import { join } from "@std/path";
 import { issueCertificate, makeCa, makeKeyPair, randomSerial } from "../../certs/mod.ts";
-import { eventually, tempDir } from "../kit/mod.ts";
+import { eventually, freePorts, tempDir } from "../kit/mod.ts";
 
 /** A running one. */
 export interface Pebble extends AsyncDisposable {
@@ -72,14 +72,6 @@ export async function startPebble(): Promise<Pebble> {
     root: () => text(`https://127.0.0.1:${management}/roots/0`),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-/** Ports that were free a moment ago. */
-export function freePorts(count: number): number[] {
-  const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  const ports = listeners.map(({ addr }) => (addr as Deno.NetAddr).port);
-  for (const listener of listeners) listener.close();
-  return ports;
 }
 
 async function connects(port: number): Promise<boolean> {
