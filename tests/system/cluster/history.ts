@@ -16,7 +16,6 @@ interface Path {
 export class History {
   readonly #paths = new Map<string, Path>();
   acknowledged = 0;
-  unknown = 0;
 
   /** A write begins: from now on a reader may see it. `null` deletes. */
   begin(path: string, state: State): void {

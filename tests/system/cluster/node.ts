@@ -176,10 +176,10 @@ export class Node implements AsyncDisposable {
     return fetch(`${this.#url}${path}`, { signal: AbortSignal.timeout(PATIENCE_MS), ...init, headers });
   }
 
-  /** The last lines of its log. */
-  tail(lines = 30): string {
+  /** The last 30 lines of its log. */
+  tail(): string {
     try {
-      return Deno.readTextFileSync(this.#options.logFile).trimEnd().split("\n").slice(-lines).join("\n");
+      return Deno.readTextFileSync(this.#options.logFile).trimEnd().split("\n").slice(-30).join("\n");
     } catch {
       return "";
     }

@@ -17,11 +17,8 @@ import { put, remove, Session } from "./writing.ts";
 /** How much of it. */
 export interface OrdealOptions {
   seed: number;
-  servers?: number;
   /** Writes and deletes, by all writers together. */
   operations?: number;
-  writers?: number;
-  readers?: number;
   /** How a server comes back whose data folder was emptied; drawn unless given. */
   loss?: Loss;
 }
@@ -44,12 +41,12 @@ export interface OrdealReport extends Omit<Readings, "faults"> {
   objects: number;
 }
 
+const [SERVERS, WRITERS, READERS] = [5, 4, 3];
 const FLAGS = ["--heartbeat", "300", "--copies-timeout", "5000"];
 
 /** @throws where anything was lost, wrong, or out of reach; with the tails of all logs. */
 export async function ordeal(options: OrdealOptions): Promise<OrdealReport> {
-  const { servers = 5 } = options;
-  await using world = await startWorld(servers, (_, at) => ({
+  await using world = await startWorld(SERVERS, (_, at) => ({
     flags: [...FLAGS, "--provider", ["aws", "azure", "gcp"][at % 3]!],
   }));
   const round = new Round(world, options);
@@ -60,7 +57,9 @@ class Round {
   readonly nodes: Node[];
   readonly #world: World;
   readonly #chance: Chance;
-  readonly #options: Required<Omit<OrdealOptions, "loss">>;
+  readonly #seed: number;
+  /** How many writes and deletes there will be. */
+  readonly #planned: number;
   readonly #loss: Loss;
   readonly #history = new History();
   readonly #readings: Readings = { reads: 0, retries: 0, stale: 0, faults: [] };
@@ -71,22 +70,22 @@ class Round {
   /** Hears at once who has just acknowledged something. */
   #onAcknowledged: (node: Node) => void = () => {};
 
-  constructor(world: World, options: OrdealOptions) {
-    this.#options = { servers: 5, operations: 100, writers: 4, readers: 3, ...options };
-    this.#chance = new Chance(options.seed);
-    this.#loss = options.loss ?? this.#chance.pick(losses);
+  constructor(world: World, { seed, operations = 100, loss }: OrdealOptions) {
+    this.#seed = seed;
+    this.#planned = operations;
+    this.#chance = new Chance(seed);
+    this.#loss = loss ?? this.#chance.pick(losses);
     this.#world = world;
     this.nodes = world.nodes;
   }
 
   async run(): Promise<OrdealReport> {
-    const { seed, writers, readers } = this.#options;
     await using proxy = await startProxy(this.#world);
     const source: Source = { name: "the proxy", url: proxy.url, generation: () => 0 };
     const reading = new AbortController();
-    const chances = Array.from({ length: writers + readers }, () => this.#chance.fork());
-    const readersDone = chances.slice(writers).map((chance) => this.#read(chance, source, reading.signal));
-    const writersDone = Promise.all(chances.slice(0, writers).map((chance, at) => this.#write(chance, at)))
+    const chances = Array.from({ length: WRITERS + READERS }, () => this.#chance.fork());
+    const readersDone = chances.slice(WRITERS).map((chance) => this.#read(chance, source, reading.signal));
+    const writersDone = Promise.all(chances.slice(0, WRITERS).map((chance, at) => this.#write(chance, at)))
       .finally(() => this.#writing = false);
     try {
       await Promise.all([writersDone, this.#disturb()]);
@@ -100,9 +99,9 @@ class Round {
     const { reads, retries, stale, faults } = this.#readings;
     assertEquals(faults, [], "what readers met");
     const { acknowledged } = this.#history;
-    assert(acknowledged > this.#options.operations / 2, `only ${acknowledged} writes were acknowledged`);
+    assert(acknowledged > this.#planned / 2, `only ${acknowledged} writes were acknowledged`);
     return {
-      seed,
+      seed: this.#seed,
       loss: this.#loss,
       acknowledged,
       refused: this.#refused,
@@ -116,8 +115,7 @@ class Round {
 
   /** One writer: paths of its own, one write after the other. What a server does not acknowledge goes to another. */
   async #write(chance: Chance, writer: number): Promise<void> {
-    const { operations } = this.#options;
-    for (; this.#operations < operations;) {
+    while (this.#operations < this.#planned) {
       this.#operations++;
       const path = `/w${writer}/${chance.between(1, 12)}.bin`;
       const isThere = ![...this.#history.possible(path)].includes(null);

@@ -13,13 +13,13 @@ export interface World extends AsyncDisposable {
 export type NodeShape = Partial<Omit<NodeOptions, "id" | "logFile">>;
 
 /**
- * Starts `count` servers: the first alone, each further one with the address of the first. Resolves when all of them
- * are whole.
+ * Starts `count` servers: the first alone, each further one with the address of the first (`peerUrl` where they reach it
+ * by another than we do). Resolves when all of them are whole.
  */
 export async function startWorld(
   count: number,
-  shape: (id: string, at: number) => NodeShape = () => ({}),
-  { peerUrl = (node) => node.url }: { peerUrl?: (node: Node, at: number) => string } = {},
+  shape: (id: string, at: number) => NodeShape,
+  { peerUrl }: { peerUrl?: string } = {},
 ): Promise<World> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir()).path;
@@ -28,7 +28,7 @@ export async function startWorld(
     const id = String.fromCharCode(97 + at);
     const logFile = join(folder, `${id}.log`);
     const node = stack.use(new Node({ data: join(folder, id), ...shape(id, at), id, logFile }));
-    await telling([node], () => node.start(nodes.slice(0, 1).map((first) => peerUrl(first, 0))));
+    await telling([node], () => node.start(nodes.slice(0, 1).map((first) => peerUrl ?? first.url)));
     nodes.push(node);
   }
   await telling(nodes, () => whole(nodes));
