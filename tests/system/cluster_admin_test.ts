@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { runToEnd } from "../cli/program.ts";
 import { eventually } from "../kit/mod.ts";
 import { type Node, PATIENCE_MS } from "./cluster/node.ts";
-import { startWorld, telling, whole } from "./cluster/world.ts";
+import { sees, startWorld, telling, whole } from "./cluster/world.ts";
 import { put } from "./cluster/writing.ts";
 
 const clouds = ["aws", "azure", "gcp"];
@@ -25,16 +25,6 @@ async function examined(nodes: readonly Node[]): Promise<{ code: number; lines: 
   return { code, lines: stdout.trim().split("\n") };
 }
 
-async function seen(by: readonly Node[], id: string, state: string): Promise<void> {
-  for (const node of by) {
-    await eventually(async () => await node.stateOf(id) === state, {
-      what: `${node.id} seeing ${id} ${state}`,
-      deadlineMs: PATIENCE_MS,
-      everyMs: 100,
-    });
-  }
-}
-
 Deno.test("five servers in two jurisdictions: the list, the doctor, a death, a goodbye, a drain, a removal", async () => {
   await using world = await startWorld(5, shape);
   const { nodes } = world;
@@ -53,7 +43,7 @@ Deno.test("five servers in two jurisdictions: the list, the doctor, a death, a g
     assertEquals(healthy.code, 0);
 
     await e.kill();
-    await seen(rest, "e", "dead");
+    await sees(rest, "e", "dead");
     const bereft = await examined([a, b]);
     assertEquals(bereft.code, 1);
     assertEquals(bereft.lines.filter((line) => line.startsWith("bad")).length, 1, bereft.lines.join("\n"));
@@ -64,12 +54,12 @@ Deno.test("five servers in two jurisdictions: the list, the doctor, a death, a g
     await whole(nodes);
 
     assertEquals(await e.stop(), 0);
-    await seen(rest, "e", "left");
+    await sees(rest, "e", "left");
     const left = await examined([a, b]);
     assertEquals(left.code, 0, left.lines.join("\n"));
     assert(left.lines.some((line) => /^warn +e was stopped/.test(line)), left.lines.join("\n"));
     await e.start([a.url]);
-    await seen(rest, "e", "alive");
+    await sees(rest, "e", "alive");
     await whole(nodes);
 
     const drained = await run("servers", [a], "drain", "e");
@@ -81,7 +71,7 @@ Deno.test("five servers in two jurisdictions: the list, the doctor, a death, a g
     assertEquals((await (await e.fetch("/x1")).bytes()).length, 1001, "it still hands out what it has");
     const removed = await run("servers", [a], "remove", "e");
     assertEquals([removed.code, removed.stdout], [0, "e is off the list\n"], removed.stderr);
-    await seen(rest, "e", "");
+    await sees(rest, "e", "");
     await whole(rest);
     assertEquals((await examined([a, b])).code, 0);
     // By its address it is let in again, and lacks nothing of what came meanwhile.
@@ -107,8 +97,8 @@ Deno.test("what one server holds alone is named, and it may not be removed", asy
     await whole(nodes);
     await a.kill();
     await b.kill();
-    await seen([c], "a", "dead");
-    await seen([c], "b", "dead");
+    await sees([c], "a", "dead");
+    await sees([c], "b", "dead");
     for (const path of ["/alone/1", "/alone/2"]) {
       const alone = await put(c, path, new Uint8Array(100_000).fill(path.charCodeAt(7)));
       assertEquals([alone.status, alone.headers.get("metacdn-copies")], [201, "1"]);

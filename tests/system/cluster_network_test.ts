@@ -5,7 +5,7 @@ import { eventually } from "../kit/mod.ts";
 import { Chance } from "./cluster/chance.ts";
 import { type Machine, makeNets, noNets } from "./cluster/nets.ts";
 import { type Node, PATIENCE_MS } from "./cluster/node.ts";
-import { startWorld, telling, whole } from "./cluster/world.ts";
+import { sees, startWorld, telling, whole } from "./cluster/world.ts";
 import { ask, put, remove, Session } from "./cluster/writing.ts";
 
 const name = (what: string) => noNets === null ? what : `${what} (skipped: ${noNets})`;
@@ -34,15 +34,6 @@ async function digestAt(node: Node, path: string): Promise<string | number> {
 async function written(answer: Promise<{ status: number; text: string }>): Promise<void> {
   const { status, text } = await answer;
   assert([200, 201, 204].includes(status), `${status} ${text}`);
-}
-
-/** Waits until one sees the other so. */
-async function sees(node: Node, id: string, states: string[]): Promise<void> {
-  await eventually(async () => states.includes(await node.stateOf(id)), {
-    what: `${node.id} seeing ${id} ${states}`,
-    deadlineMs: PATIENCE_MS,
-    everyMs: 100,
-  });
 }
 
 Deno.test({
@@ -76,8 +67,8 @@ Deno.test({
       await written(put(a, "/theirs", theirs));
       await written(remove(b, "/deleted"));
       await written(put(b, "/both", theirs));
-      for (const one of all.nodes.slice(0, 3)) await sees(one, "d", ["dead"]);
-      await sees(d, "a", ["dead", "suspect", "unknown"]);
+      await sees(all.nodes.slice(0, 3), "d", "dead");
+      await sees([d], "a", "dead", "suspect", "unknown");
       assertEquals(await digestAt(d, "/both"), sha256(old), "it goes on serving what it has");
 
       await nets.machines[3]!.link("up");
@@ -114,8 +105,8 @@ Deno.test({
       for (let at = 0; at < 4; at++) await written(put(all.nodes[at]!, `/old${at}`, old));
       await whole(all.nodes);
       await Promise.all(nets.machines.slice(2).map((machine) => machine.side(1)));
-      await sees(a, "c", ["dead"]);
-      await sees(d, "a", ["dead"]);
+      await sees([a], "c", "dead");
+      await sees([d], "a", "dead");
       const states = new Map<string, string | number>();
       for (let at = 0; at < 10; at++) {
         for (const node of all.nodes) {

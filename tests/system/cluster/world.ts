@@ -60,6 +60,17 @@ export async function whole(nodes: readonly Node[]): Promise<void> {
   }, { what: "the cluster being whole", deadlineMs: 2 * PATIENCE_MS, everyMs: 200 });
 }
 
+/** Waits until each of these sees the server of this id in one of these states; "" is to have it on no list. */
+export async function sees(by: readonly Node[], id: string, ...states: string[]): Promise<void> {
+  for (const node of by) {
+    await eventually(async () => states.includes(await node.stateOf(id)), {
+      what: `${node.id} seeing ${id} ${states.join(" or ")}`,
+      deadlineMs: PATIENCE_MS,
+      everyMs: 100,
+    });
+  }
+}
+
 /** Does `work`; where it fails, the tails of the servers' logs go with the error. */
 export async function telling<T>(nodes: readonly Node[], work: () => Promise<T>): Promise<T> {
   try {
