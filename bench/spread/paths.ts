@@ -5,12 +5,13 @@
  *     deno run -P=bench bench/spread/paths.ts [UPLOADS_EACH]
  */
 import { pathPrice } from "../../server/cluster/paths.ts";
-import { Node, noise, until, untilJoined } from "../../tests/server/cluster/node.ts";
+import { type Place, startCounted } from "../../tests/server/cluster/carried.ts";
+import { noise, until } from "../../tests/server/cluster/node.ts";
 import { table } from "../kit.ts";
 
 const each = Number(Deno.args[0] ?? 4);
 const SIZE = 300_000;
-const places: Record<string, { provider: string; region: string }> = {
+const places: Record<string, Place> = {
   a1: { provider: "aws", region: "us-east-1" },
   a2: { provider: "aws", region: "us-east-1" },
   e1: { provider: "aws", region: "eu-west-1" },
@@ -19,32 +20,8 @@ const places: Record<string, { provider: string; region: string }> = {
 };
 const nameOf = (id: string) => `${places[id]!.provider} ${places[id]!.region}`;
 
-const nodes: Node[] = [];
-/** Bodies by "from to". */
-const carried = new Map<string, number>();
-const counting = (to: string): typeof fetch => async (input, init) => {
-  const response = await fetch(input, init);
-  const url = new URL(String(input));
-  const from = nodes.find((node) => node.url === url.origin)?.id;
-  if (!url.pathname.startsWith("/-/v1/peer/bodies/") || !response.ok || !response.body) return response;
-  const counted = response.body.pipeThrough(
-    new TransformStream<Uint8Array, Uint8Array>({
-      transform(chunk, controller) {
-        carried.set(`${from} ${to}`, (carried.get(`${from} ${to}`) ?? 0) + chunk.byteLength);
-        controller.enqueue(chunk);
-      },
-    }),
-  );
-  return new Response(counted, response);
-};
-
-await using stack = new AsyncDisposableStack();
-for (const [id, place] of Object.entries(places)) {
-  const node = new Node(id, { ...place, fetch: counting(id), settings: { repairAfterMs: 60_000, waitMs: 5_000 } });
-  nodes.push(stack.use(node));
-  await node.start(nodes.slice(0, -1).map(({ url }) => url).slice(0, 1));
-}
-await untilJoined(...nodes);
+await using counted = await startCounted(places);
+const { nodes, carried } = counted;
 let uploads = 0;
 for (let round = 0; round < each; round++) {
   for (const writer of nodes) {
