@@ -47,6 +47,15 @@ Deno.test("the bytes survive both encodings; health and the signature are not in
   }));
 });
 
+Deno.test("the bytes are the same for any order of labels, and others of the same length for another label", () => {
+  const with_ = (labels: Record<string, string>) => recordBytes({ ...record, labels });
+  const one = with_({ rack: "1", "2": "x", zone: "b" });
+  assertEquals(with_({ zone: "b", "2": "x", rack: "1" }), one);
+  const other = with_({ zone: "c", "2": "x", rack: "1" });
+  assertEquals(other.length, one.length);
+  assertEquals(other.every((byte, at) => byte === one[at]), false);
+});
+
 Deno.test("a record's signature holds until any field changes", () => {
   const signed = { ...record, signature: signRecord(record, sign) };
   assert(recordSignatureHolds(signed, key, verify));

@@ -2,7 +2,6 @@ import { assertEquals } from "@std/assert";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { wire } from "../../../proto/mod.ts";
-import { recordBytes } from "../../../proto/record_signature.ts";
 import { kindOf, MAX_SERVERS, recordFault, Records } from "../../../server/cluster/records.ts";
 
 const key = new Uint8Array(32).fill(7);
@@ -105,19 +104,6 @@ Deno.test("a record that contradicts itself is at fault", () => {
   assertEquals(with_(own("b", 1), { draining: true }), "says of itself what only admins say");
   assertEquals(with_(own("b", 1), { removed: true }), "says of itself what only admins say");
   assertEquals(with_(admin("b", 1, "a"), { certificate: key }), "has a certificate, but no key");
-});
-
-Deno.test("what is signed is the same for any order of labels, and without health and signature", () => {
-  const one = own("b", 1);
-  one.labels = { rack: "1", "2": "x", zone: "b" };
-  const other = own("b", 1);
-  other.labels = { zone: "b", "2": "x", rack: "1" };
-  other.signature = new Uint8Array(64);
-  other.health = create(wire.ServerHealthSchema, { state: "alive" });
-  assertEquals(recordBytes(one), recordBytes(other));
-  other.labels.zone = "c";
-  assertEquals(recordBytes(one).length, recordBytes(other).length);
-  assertEquals(recordBytes(one).every((byte, at) => byte === recordBytes(other)[at]), false);
 });
 
 Deno.test("the list has an end", () => {
