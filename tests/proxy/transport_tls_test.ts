@@ -5,7 +5,7 @@ import { type Transport, UpstreamError, type UpstreamRequest } from "../../proxy
 import { listen } from "../../runtime/listen.ts";
 import { LiveValue } from "../../runtime/live.ts";
 import { silentLogger } from "../../runtime/log.ts";
-import { newCa, newServer } from "../certs/kit.ts";
+import { newCa, newServer, serve } from "../certs/kit.ts";
 
 const now = Date.now();
 const ca = await newCa("test CA", now);
@@ -30,10 +30,8 @@ async function ask(transport: Transport, origin: string, body = ""): Promise<str
 }
 
 Deno.test("servers of our CA are asked, those of another and of another name are not; a new CA counts at once", async () => {
-  const current = await newServer(ca, { nowMs: now, names: ["127.0.0.1"] });
-  const server = listen({ hostname: "127.0.0.1", port: 0 }, async (request) => {
-    return new Response(`${request.method} ${await request.text()}`);
-  }, { log: silentLogger, token: null, tls: { current, onChange: () => () => {} } });
+  const pair = await newServer(ca, { nowMs: now, names: ["127.0.0.1"] });
+  await using server = serve(pair, async (request) => new Response(`${request.method} ${await request.text()}`));
   const another = await newCa("another", now);
   const trusted = new LiveValue<readonly string[]>([another.certificate]);
   const transport = createRawTransport({ ca: trusted });
@@ -51,7 +49,6 @@ Deno.test("servers of our CA are asked, those of another and of another name are
     );
   } finally {
     transport.close();
-    await server.close();
   }
 });
 

@@ -6,16 +6,13 @@ import { listen } from "../../runtime/listen.ts";
 import { type LogFields, silentLogger } from "../../runtime/log.ts";
 import { PeerClient } from "../../runtime/peer_client.ts";
 import { openTlsClient } from "../../runtime/tls_client.ts";
-import { der, newCa, newServer } from "../certs/kit.ts";
+import { der, newCa, newServer, serve } from "../certs/kit.ts";
 import { tempDir } from "../kit/mod.ts";
 
 const [first, second] = [await newCa("first", Date.now()), await newCa("second", Date.now())];
-const here = { hostname: "127.0.0.1", port: 0 };
 
 async function startTls(handler: (request: Request) => Response, ca = first) {
-  const pair = await newServer(ca, { nowMs: Date.now() });
-  const tls = { current: pair, onChange: () => () => {} };
-  return listen(here, handler, { log: silentLogger, token: null, tls });
+  return serve(await newServer(ca, { nowMs: Date.now() }), handler);
 }
 
 Deno.test("our CA's servers are asked, others are not; a new CA file is heard of", async () => {
@@ -71,7 +68,7 @@ Deno.test("nothing is sent in the clear: http is refused, and redirects are not 
   Deno.writeTextFileSync(caFile, first.certificate);
   using client = openTlsClient(caFile, { log: silentLogger });
   let heard = 0;
-  const plain = listen(here, () => {
+  const plain = listen({ hostname: "127.0.0.1", port: 0 }, () => {
     heard++;
     return new Response("plain");
   }, { log: silentLogger, token: null });

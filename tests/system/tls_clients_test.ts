@@ -2,9 +2,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { makeKeyPair } from "../../certs/mod.ts";
-import { listen } from "../../runtime/listen.ts";
-import { silentLogger } from "../../runtime/log.ts";
-import { DAY_MS, newCa, newServer } from "../certs/kit.ts";
+import { DAY_MS, newCa, newServer, serve } from "../certs/kit.ts";
 import { tempDir } from "../kit/mod.ts";
 import { client, has } from "./clients.ts";
 
@@ -20,21 +18,12 @@ Deno.test({
     await Deno.writeTextFile(caFile, ca.certificate);
     for (const tlsKey of [null, await makeKeyPair("P-256")]) {
       const { cert, key } = await newServer(ca, { nowMs: now, tlsKey: tlsKey?.publicKey ?? null });
-      const current = { cert, key: tlsKey?.key ?? key };
-      const server = listen({ hostname: "127.0.0.1", port: 0 }, () => new Response("hello"), {
-        log: silentLogger,
-        token: null,
-        tls: { current, onChange: () => () => {} },
-      });
-      try {
-        for (const host of ["localhost", "127.0.0.1"]) {
-          for (const version of ["--http1.1", "--http2"]) {
-            const url = `https://${host}:${server.port}/`;
-            assertEquals(await client("curl", ["-sS", "--ipv4", version, "--cacert", caFile, url]), "hello");
-          }
+      await using server = serve({ cert, key: tlsKey?.key ?? key }, () => new Response("hello"));
+      for (const host of ["localhost", "127.0.0.1"]) {
+        for (const version of ["--http1.1", "--http2"]) {
+          const url = `https://${host}:${server.port}/`;
+          assertEquals(await client("curl", ["-sS", "--ipv4", version, "--cacert", caFile, url]), "hello");
         }
-      } finally {
-        await server.close();
       }
     }
   },
@@ -54,19 +43,11 @@ Deno.test({
       [await newServer(ca, { nowMs: now - 91 * DAY_MS }), "certificate has expired"],
       [await newServer(ca, { nowMs: now + DAY_MS }), "certificate is not yet valid"],
     ] as const;
-    for (const [current, why] of wrong) {
-      const server = listen({ hostname: "127.0.0.1", port: 0 }, () => new Response("secret"), {
-        log: silentLogger,
-        token: null,
-        tls: { current, onChange: () => () => {} },
-      });
-      try {
-        const asked = client("curl", ["-sS", "--cacert", caFile, `https://127.0.0.1:${server.port}/`]);
-        const error = await assertRejects(() => asked, Error);
-        assertStringIncludes(error.message, why);
-      } finally {
-        await server.close();
-      }
+    for (const [pair, why] of wrong) {
+      await using server = serve(pair, () => new Response("secret"));
+      const asked = client("curl", ["-sS", "--cacert", caFile, `https://127.0.0.1:${server.port}/`]);
+      const error = await assertRejects(() => asked, Error);
+      assertStringIncludes(error.message, why);
     }
   },
 });
