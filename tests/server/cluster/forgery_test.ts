@@ -7,17 +7,8 @@ import { recordBytes } from "../../../proto/record_signature.ts";
 import { serversTable } from "../../../cli/servers_text.ts";
 import { openIdentityKey } from "../../../runtime/identity_key.ts";
 import { tempDir } from "../../kit/temp_dir.ts";
-import { digest, type Node, type NodeOptions, noise, startNode, until, untilJoined } from "./node.ts";
+import { digest, type Node, noise, startNode, startPair, until, untilJoined } from "./node.ts";
 import { offering, outcomes } from "./offering.ts";
-
-async function pair(ofA: NodeOptions = {}, ofB: NodeOptions = {}) {
-  await using stack = new AsyncDisposableStack();
-  const a = stack.use(await startNode("a", ofA));
-  const b = stack.use(await startNode("b", { ...ofB, peers: [a.url] }));
-  await untilJoined(a, b);
-  const moved = stack.move();
-  return { a, b, [Symbol.asyncDispose]: () => moved.disposeAsync() };
-}
 
 /** What one server says that it caught another one at; the same stands in what people read. */
 function caught(teller: Node, id: string): string[] {
@@ -34,7 +25,7 @@ async function signedBy(manifest: Manifest, folder: string): Promise<Manifest> {
 }
 
 Deno.test("a manifest of which any field was changed is refused, and who offers it is marked", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const right = await a.put("/x", "one");
   await until("b has it", async () => await b.text("/x") === "one");
@@ -70,7 +61,7 @@ Deno.test("a manifest of which any field was changed is refused, and who offers 
 });
 
 Deno.test("what an unknown server, or nobody, or another one signed spreads to none, whichever way it comes", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   await using dir = await tempDir();
   const stranger = dir.path;
@@ -102,7 +93,7 @@ Deno.test("what an unknown server, or nobody, or another one signed spreads to n
 for (const shows of ["an older version", "no version"] as const) {
   Deno.test(`a server that shows ${shows} of what it had confirmed went back: it is marked, and gets it again`, async () => {
     // b does not ask by itself, so that a is the one who finds out.
-    await using nodes = await pair({}, { settings: { repairAfterMs: 1e9 } });
+    await using nodes = await startPair({}, { settings: { repairAfterMs: 1e9 } });
     const { a, b } = nodes;
     const first = await a.put("/x", "one");
     await until("b has the first", async () => await b.text("/x") === "one");
@@ -117,7 +108,7 @@ for (const shows of ["an older version", "no version"] as const) {
 }
 
 Deno.test("a record of a server with another key, or signed by another one, is refused, and who told it is marked", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const told = (node: Node) => {
     const record = clone(wire.ServerSchema, node.cluster.servers()[0]!);
@@ -155,7 +146,7 @@ Deno.test("a record of a server with another key, or signed by another one, is r
 });
 
 Deno.test("a removed server is not listened to, whatever it says, and its body is not asked for", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const manifest = await a.put("/x", "x");
   await until("b has it", async () => await b.text("/x") === "x");

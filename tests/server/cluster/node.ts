@@ -250,6 +250,18 @@ export function startNode(id: string, options: NodeOptions = {}): Promise<Node> 
   return new Node(id, options).start();
 }
 
+/** Starts servers `a` and `b`, and resolves when they know each other. */
+export async function startPair(ofA: NodeOptions = {}, ofB: NodeOptions = {}): Promise<
+  { a: Node; b: Node } & AsyncDisposable
+> {
+  await using stack = new AsyncDisposableStack();
+  const a = stack.use(await startNode("a", ofA));
+  const b = stack.use(await startNode("b", { ...ofB, peers: [a.url] }));
+  await untilJoined(a, b);
+  const owned = stack.move();
+  return { a, b, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
 /** Waits until something is so; the deadline is only there so that a broken test ends. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   for (const end = Date.now() + 20_000; !await condition();) {

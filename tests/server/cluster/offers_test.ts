@@ -2,25 +2,11 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { CdnError, jsonCodec, manifestToWire, protobufCodec, wire } from "../../../proto/mod.ts";
-import { digest, type Node, startNode, until, untilJoined } from "./node.ts";
+import { digest, startNode, startPair, until } from "./node.ts";
 import { offering, outcomes } from "./offering.ts";
 
-async function pair(): Promise<{ a: Node; b: Node } & AsyncDisposable> {
-  const a = await startNode("a");
-  const b = await startNode("b", { peers: [a.url] });
-  await untilJoined(a, b);
-  return {
-    a,
-    b,
-    async [Symbol.asyncDispose]() {
-      await b[Symbol.asyncDispose]();
-      await a[Symbol.asyncDispose]();
-    },
-  };
-}
-
 Deno.test("an offer that is played again, and one of an older version, change nothing", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const { offer } = offering(a);
   const first = await a.put("/x", "one");
@@ -36,7 +22,7 @@ Deno.test("an offer that is played again, and one of an older version, change no
 });
 
 Deno.test("a malformed manifest is refused for itself, with the field; the others of its offer are taken", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const { offer } = offering(a);
   const written = await a.put("/good", "good");
@@ -67,7 +53,7 @@ Deno.test("a malformed manifest is refused for itself, with the field; the other
 });
 
 Deno.test("a manifest from ten years ahead is not taken, and the clock here stays as it is", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const { offer } = offering(a);
   const good = await a.put("/good", "good");
@@ -80,7 +66,7 @@ Deno.test("a manifest from ten years ahead is not taken, and the clock here stay
 });
 
 Deno.test("for a server whose clock is an hour behind, objects are kept and offered until the clocks agree", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   b.skewMs = -3_600_000;
   await a.put("/ahead", "x");
@@ -95,7 +81,7 @@ Deno.test("for a server whose clock is an hour behind, objects are kept and offe
 });
 
 Deno.test("what only a wrong clock of ours can have stamped is set aside once another server agrees", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   await a.put("/ahead", "x", { wallMs: Date.now() + 3_600_000, counter: 0, server: "a" });
   await a.put("/right", "y");
@@ -106,7 +92,7 @@ Deno.test("what only a wrong clock of ours can have stamped is set aside once an
 });
 
 Deno.test("a malformed object is refused once, is told of, and does not hold up the queue", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   await a.put("/right", "x", { wallMs: Date.now(), counter: 0, server: "no name!" });
   await until("a hears that it is refused", () => a.warnings.some((line) => line.includes("refuses an object")));
@@ -125,7 +111,7 @@ Deno.test("a server whose clock is years ahead is not let in", async () => {
 });
 
 Deno.test("an offer from a server that is not on the list is turned away", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const stranger = offering({ id: "stranger", url: a.url });
   const error = await assertRejects(() => b.receiveOffer(stranger.offer([])), CdnError);
@@ -135,7 +121,7 @@ Deno.test("an offer from a server that is not on the list is turned away", async
 });
 
 Deno.test("bodies are asked for at the address of the list, never at the one in the offer", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const { offer } = offering({ id: "a", url: "http://127.0.0.1:9" });
   const manifest = await a.put("/x", "body");
@@ -145,7 +131,7 @@ Deno.test("bodies are asked for at the address of the list, never at the one in 
 });
 
 Deno.test("a tombstone with the fields of a body is refused", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const manifest = await a.put("/x", "body");
   const { lie, offer } = offering(a);
@@ -157,7 +143,7 @@ Deno.test("a tombstone with the fields of a body is refused", async () => {
 });
 
 Deno.test("whatever comes as an offer or a list: an answer or a 4xx, and the list stays", async () => {
-  await using nodes = await pair();
+  await using nodes = await startPair();
   const { a, b } = nodes;
   const seen: number[] = [];
   const send = async (path: string, body: Uint8Array<ArrayBuffer>, type: string) => {
