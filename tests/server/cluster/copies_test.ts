@@ -1,19 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { CdnError, type Manifest } from "../../../proto/mod.ts";
+import { CdnError } from "../../../proto/mod.ts";
 import { Copies } from "../../../server/cluster/copies.ts";
 import { Holders } from "../../../server/cluster/holders.ts";
+import { manifestOf, pattern, versionOf } from "../../suite/store_suite.ts";
 
-const manifest: Manifest = {
-  path: "/a",
-  version: { wallMs: 1, counter: 0, server: "a" },
-  deleted: false,
-  sha256: "0".repeat(64),
-  size: 1,
-  mediaType: "text/plain",
-  name: "",
-  modifiedMs: 0,
-  meta: {},
-};
+const manifest = manifestOf("/a", versionOf(1), pattern(1));
 
 /** Copies whose time passes by hand. */
 function counting({ least = 2, own = 1, counted = ["b", "c"] } = {}) {
