@@ -28,7 +28,7 @@ export interface Server extends Program {
   data: string;
 }
 
-/** Starts `metacdn server`; its log goes to `DATA.log`. */
+/** Starts `metacdn server`; its log goes to standard error. */
 export async function startServer(
   { id, data, peers = [], machine, flags = [], runtime = [] }: ServerOptions,
 ): Promise<Server> {

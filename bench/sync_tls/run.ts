@@ -7,7 +7,7 @@
  * sign their requests, as servers do with TLS and without.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { issueCertificate, makeCa, makeIdentity, randomSerial } from "../../certs/mod.ts";
+import { newCa, newServer } from "../../tests/certs/kit.ts";
 import { cpuSeconds, median, type Program, startProgram, table } from "../kit.ts";
 import { heldBy, noise, put, SECRETS, trust, until } from "../spread/fleet.ts";
 
@@ -22,20 +22,12 @@ const cases = (flags._.length > 0 ? flags._.map(String) : [`${10 << 10}x10000`, 
 });
 const kinds = ["plain", "tls"] as const;
 const nowMs = Date.now();
-const ca = await makeCa({ name: "bench", nowMs, serial: randomSerial() });
+const ca = await newCa("bench", nowMs);
 trust(ca.certificate);
 
 async function start(kind: string, folder: string, id: string, ...peers: string[]): Promise<Program & { id: string }> {
-  const { key, publicKey } = await makeIdentity();
-  const certificate = await issueCertificate({
-    ca,
-    id,
-    names: ["127.0.0.1"],
-    publicKey,
-    nowMs,
-    serial: randomSerial(),
-  });
-  await Deno.writeTextFile(`${folder}/${id}.pem`, certificate);
+  const { cert, key } = await newServer(ca, { id, names: ["127.0.0.1"], nowMs });
+  await Deno.writeTextFile(`${folder}/${id}.pem`, cert);
   await Deno.writeTextFile(`${folder}/${id}.key`, key);
   const program = await startProgram(["-P=bench", "bench/sync_tls/serve.ts", kind, folder, id, ...peers], SECRETS);
   return Object.assign(program, { id });

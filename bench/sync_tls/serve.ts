@@ -3,6 +3,7 @@
  * data is in `FOLDER/KIND-ID`.
  */
 import { derOf, verifyPeerCertificate } from "../../certs/mod.ts";
+import { systemInput } from "../../cli/command.ts";
 import { protobufCodec } from "../../proto/mod.ts";
 import { identityKeyFrom } from "../../runtime/identity_key.ts";
 import { listen } from "../../runtime/listen.ts";
@@ -14,9 +15,7 @@ import { openServer } from "../../server/mod.ts";
 
 const [kind, folder, id, ...peers] = Deno.args as [string, string, string, ...string[]];
 const log = createLogger({ level: "warn", format: "text", program: id });
-const secrets = readSecrets({ "token-file": null, "cluster-key-file": null } as never, {
-  env: (name: string) => Deno.env.get(name),
-} as never);
+const secrets = readSecrets({ "token-file": null, "cluster-key-file": null }, systemInput);
 
 const files = { cert: `${folder}/${id}.pem`, key: `${folder}/${id}.key` };
 const source = kind === "tls" ? openTlsFiles(files, { log }) : null;

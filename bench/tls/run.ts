@@ -4,7 +4,7 @@
  *
  *     deno run -P=bench bench/tls/run.ts [SECONDS] [ROUNDS]
  */
-import { issueCertificate, makeCa, makeIdentity, randomSerial } from "../../certs/mod.ts";
+import { newCa, newServer } from "../../tests/certs/kit.ts";
 import { median, run, startProgram, table } from "../kit.ts";
 import { load } from "../proxy/wrk.ts";
 
@@ -22,10 +22,9 @@ const contestants: Record<string, string[]> = {
 const folder = await Deno.makeTempDir({ prefix: "metacdn-bench-" });
 try {
   const nowMs = Date.now();
-  const ca = await makeCa({ name: "bench", nowMs, serial: randomSerial() });
-  const { key, publicKey } = await makeIdentity();
-  const options = { ca, id: "a", names: ["127.0.0.1"], publicKey, nowMs, serial: randomSerial() };
-  await Deno.writeTextFile(`${folder}/a.pem`, await issueCertificate(options));
+  const ca = await newCa("bench", nowMs);
+  const { cert, key } = await newServer(ca, { names: ["127.0.0.1"], nowMs });
+  await Deno.writeTextFile(`${folder}/a.pem`, cert);
   await Deno.writeTextFile(`${folder}/a.key`, key);
   await Deno.writeTextFile(`${folder}/ca.pem`, ca.certificate);
 
