@@ -66,6 +66,7 @@ const byField: Record<string, fc.Arbitrary<unknown>> = {
   keys: bytes(0, 6, 60),
 };
 const byType: Record<string, fc.Arbitrary<unknown>> = {
+  "metacdn.v1.Offer.bodies": fc.array(bytes(0, 1, 100), { maxLength: 4 }),
   "metacdn.v1.Liveness.state": fc.constantFrom(1, 2, 3, 4),
   "metacdn.v1.ServerList.keys": fc.array(fc.record({ id: name, keys: fc.array(bytes(32), { maxLength: 3 }) }), {
     maxLength: 2,
