@@ -108,18 +108,9 @@ export async function until(
   }
 }
 
-/** Bytes of bodies that a server has on disk. It costs the server nothing to be asked so. */
-export function bytesOnDisk({ data }: { data: string }): number {
-  return bytesBelow(`${data}/store/bodies`) + bytesBelow(`${data}/store/packs`);
-}
-
-function bytesBelow(folder: string): number {
-  let bytes = 0;
-  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
-    const path = `${folder}/${name}`;
-    bytes += isDirectory ? bytesBelow(path) : Deno.statSync(path).size;
-  }
-  return bytes;
+/** Grows with each object that a server makes visible: by then it is on disk. To look costs the server nothing. */
+export function journalBytes({ data }: { data: string }): number {
+  return Deno.statSync(`${data}/store/journal.ndjson`).size;
 }
 
 /** Bytes that do not compress. */
@@ -127,9 +118,4 @@ export function noise(size: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size);
   for (let at = 0; at < size; at += 65536) crypto.getRandomValues(bytes.subarray(at, at + 65536));
   return bytes;
-}
-
-/** A digest as hexadecimal text. */
-export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }

@@ -120,7 +120,7 @@ Deno.test("what would be lost: nothing where two have all; what one alone has is
   assert(both.risks.some(({ kind }: { kind: string }) => kind === "provider"), JSON.stringify(both.risks));
 
   gives = false;
-  const alone = await put(a, "/alone", "alone");
+  const alone = await put(a, "/alone", "alone".repeat(20_000)); // what is small goes along with its offer
   assertEquals(alone.status, 503);
   assertStringIncludes(alone.detail, "1 of 2");
   assertEquals(ofServers(await durability()), [["a", "1", ["/alone"]]]);
