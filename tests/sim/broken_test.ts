@@ -33,10 +33,10 @@ for (const [variant, { within, by }] of Object.entries(broken)) {
 Deno.test("a failing story is made shorter, and still fails for the same reason", async () => {
   const acts = (plan: ReturnType<typeof planOf>) => plan.rounds.flatMap(({ acts }) => acts);
   const fails = async (plan: ReturnType<typeof planOf>) => {
-    const { failure } = await simulate(1, { ...variants["no-tombstone"], plan });
+    const { failure } = await simulate(2, { ...variants["no-tombstone"], plan });
     return failure instanceof Breach && failure.rule === "durable";
   };
-  const plan = await shrink(planOf(1), fails);
+  const plan = await shrink(planOf(2), fails);
   assert(await fails(plan));
   // What is needed is an object, and its delete.
   assertEquals(acts(plan).map((act) => act.do), ["put", "delete"]);
