@@ -13,6 +13,12 @@ export const caFlag = stringFlag(
   { env: "METACDN_CA" },
 );
 
+/** The flags of a command that asks our programs. */
+export const clientFlags = {
+  "token-file": stringFlag("FILE", null, "read the token from a file (else METACDN_TOKEN)"),
+  ca: caFlag,
+};
+
 /** How our programs are called. */
 export interface Trust extends Disposable {
   fetch: typeof globalThis.fetch;
