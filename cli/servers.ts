@@ -1,6 +1,6 @@
 /** `metacdn servers`: shows and changes the list of servers, and takes one away without losing anything. */
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
-import { CdnError, jsonCodec, wire } from "../proto/mod.ts";
+import { CdnError, identifier, jsonCodec, wire } from "../proto/mod.ts";
 import { type CommandInput, parseBaseUrl, parseCommand, switchFlag, urlsFlag, UsageError } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import { readToken } from "../runtime/secrets.ts";
@@ -127,7 +127,7 @@ function checkWords(action: string, name: string, more: string[]): void {
     } catch (error) {
       throw new UsageError(`add takes the server's URL: it ${(error as Error).message}`);
     }
-  } else if (action !== "list" && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+  } else if (action !== "list" && identifier(name) !== null) {
     throw new UsageError(`${action} takes the ID of a server, as in the list`);
   }
 }

@@ -81,9 +81,7 @@ const metaPairs: Rule<Record<string, string>> = (pairs) => {
   const keys = Object.keys(pairs);
   if (keys.length > MAX_META) return `must have at most ${MAX_META} pairs`;
   for (const key of keys) {
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(key)) {
-      return 'must have keys of 1 to 64 letters, digits, ".", "-" or "_"';
-    }
+    if (identifier(key) !== null) return 'must have keys of 1 to 64 letters, digits, ".", "-" or "_"';
     const fault = text(1024)(pairs[key]!);
     if (fault) return `["${key}"] ${fault}`;
   }
