@@ -71,7 +71,7 @@ export const acme: Command = async (argv, input) => {
   const caCertificates = flags["ca-file"] === null ? null : readFile(flags["ca-file"], input.readTextFile);
 
   const accountKey = folder.readKey(ACCOUNT) ?? await makeAcmeKey();
-  folder.writeKey(ACCOUNT, accountKey);
+  await folder.writeKey(ACCOUNT, accountKey);
   const responder = new ChallengeResponder();
   // It tells strangers only what they are meant to hear, so no token has to guard it.
   const listening = listen(flags.listen, responder.handler, { log: createLogger({ program: "certs" }), token: "" });
@@ -79,7 +79,7 @@ export const acme: Command = async (argv, input) => {
     const directoryUrl = flags.staging ? stagingDirectory : flags.directory;
     const order = { names, email: flags.email, directoryUrl, accountKey, responder, caCertificates };
     const { certificate, key } = await orderCertificate(order);
-    folder.write(first, certificate, key);
+    await folder.write(first, certificate, key);
   } finally {
     await listening.close(1000);
   }

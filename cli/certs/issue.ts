@@ -55,7 +55,7 @@ export const issue: Command = async (argv, input) => {
     ...(browsers ? await browserKey() : { tlsKey: null, key: null }),
   };
   const options = { ca, id, names, publicKey, tlsKey, nowMs, lifeMs: days * DAY_MS };
-  folder.write(id, await issueCertificate({ ...options, serial: randomSerial() }), key);
+  await folder.write(id, await issueCertificate({ ...options, serial: randomSerial() }), key);
   console.log(`wrote ${folder.file(id, "pem")}${key === null ? "" : ` and ${folder.file(id, "key")}`}`);
   return 0;
 };

@@ -41,7 +41,7 @@ export const renew: Command = async (argv, input) => {
       continue;
     }
     const renewed = { ca, certificate, nowMs, lifeMs: days * DAY_MS, serial: randomSerial() };
-    folder.write(name, await renewCertificate(renewed), null);
+    await folder.write(name, await renewCertificate(renewed), null);
     console.log(`renewed ${folder.file(name, "pem")}`);
   }
   return 0;

@@ -17,7 +17,7 @@ async function folderWith(path: string, options: Parameters<typeof newServer>[1]
   await Deno.writeTextFile(folder.file("ca", "pem"), ca.certificate);
   const { file = "a", ...issued } = options;
   const { cert, key } = await newServer(ca, { id: "a", nowMs: now, ...issued });
-  folder.write(file, cert, key);
+  await folder.write(file, cert, key);
   return folder;
 }
 
