@@ -4,7 +4,12 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { decodeBase64, encodeBase64 } from "@std/encoding/base64";
-import { type Manifest as WireManifest, ManifestSchema } from "./gen/metacdn/v1/object_pb.ts";
+import {
+  type Manifest as WireManifest,
+  ManifestSchema,
+  type Version as WireVersion,
+  VersionSchema,
+} from "./gen/metacdn/v1/object_pb.ts";
 import type { Version } from "./version.ts";
 
 /** What an uploader says of an object. */
@@ -42,17 +47,16 @@ export function manifestToWire(manifest: Manifest): WireManifest {
     ...rest,
     size: BigInt(manifest.size),
     modifiedMs: BigInt(manifest.modifiedMs),
-    version: { wallMs: BigInt(version.wallMs), counter: version.counter, server: version.server },
+    version: versionToWire(version),
     ...(signature && { signature: decodeBase64(signature) }),
   });
 }
 
 /** From the wire's shape, which a codec has checked already. */
 export function manifestFromWire(wire: WireManifest): Manifest {
-  const { wallMs = 0n, counter = 0, server = "" } = wire.version ?? {};
   return {
     path: wire.path,
-    version: { wallMs: Number(wallMs), counter, server },
+    version: versionFromWire(wire.version),
     deleted: wire.deleted,
     sha256: wire.sha256,
     size: Number(wire.size),
@@ -62,6 +66,16 @@ export function manifestFromWire(wire: WireManifest): Manifest {
     meta: { ...wire.meta },
     ...(wire.signature.length > 0 && { signature: encodeBase64(wire.signature) }),
   };
+}
+
+/** A stamp to the wire's shape. */
+export function versionToWire({ wallMs, counter, server }: Version): WireVersion {
+  return create(VersionSchema, { wallMs: BigInt(wallMs), counter, server });
+}
+
+/** From the wire's shape; an absent one is older than any. */
+export function versionFromWire(wire: WireVersion | undefined): Version {
+  return { wallMs: Number(wire?.wallMs ?? 0n), counter: wire?.counter ?? 0, server: wire?.server ?? "" };
 }
 
 /** A tombstone for a path. */
