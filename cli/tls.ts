@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "@std/path";
-import { CdnError } from "../proto/mod.ts";
+import { CdnError, MAX_CERTIFICATE } from "../proto/mod.ts";
 import { stringFlag, switchFlag, UsageError } from "../runtime/flags.ts";
 import { type IdentityKey, identityKeyFrom, openIdentityKey } from "../runtime/identity_key.ts";
 import type { Logger } from "../runtime/log.ts";
@@ -73,9 +73,17 @@ export async function openServerTls(
   await using opened = new AsyncDisposableStack();
   const cert = join(dir, `${id}.pem`);
   const own = join(dir, `${id}.key`);
-  const facts = atStart(() => readCertificate(readPem(cert)));
+  const pem = atStart(() => readPem(cert));
+  const facts = atStart(() => readCertificate(pem));
   if (facts.id !== id) {
     throw new CdnError(`${cert} is the certificate of ${facts.id ?? "no server"}, not of ${id}`, { source: "client" });
+  }
+  const { length } = derOf(pem);
+  if (length > MAX_CERTIFICATE) {
+    throw new CdnError(
+      `${cert} has ${length} bytes, and others take at most ${MAX_CERTIFICATE}: issue it anew with fewer names`,
+      { source: "client" },
+    );
   }
   // A server that had a key before it had a certificate keeps it: others know it by that key.
   const hasOwn = await exists(own);
