@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { badRequest, CdnError, normalAuthority, splitTarget, wire } from "../proto/mod.ts";
+import { jittered } from "../runtime/jitter.ts";
 import type { Logger } from "../runtime/log.ts";
 import { type PeerClient, words } from "../runtime/peer_client.ts";
 import type { Replica, Taken } from "./replica.ts";
@@ -192,7 +193,7 @@ export class Peers {
       }
       const backoff = failures === 0 ? 0 : random() * Math.min(MOST_BACKOFF_MS, 250 * 2 ** Math.min(failures - 1, 20));
       await alarm.sleep(Math.min(SETTLE_MS, intervalMs), { deaf: true });
-      await alarm.sleep(intervalMs * (0.75 + random() / 2) + backoff);
+      await alarm.sleep(jittered(intervalMs, random) + backoff);
     }
   }
 
