@@ -11,6 +11,7 @@
 import { join } from "@std/path";
 import { CdnError } from "../proto/mod.ts";
 import { checkTlsPair } from "../runtime/tls_pair.ts";
+import { writeWholeFile } from "../runtime/whole_file.ts";
 import type { Ca } from "./authority.ts";
 import { type CertificateFacts, readCertificate } from "./read.ts";
 
@@ -48,11 +49,11 @@ export class CertsFolder {
   }
 
   /** @throws {CdnError} where there is one already: what it signed would be worth nothing. */
-  writeCa({ certificate, key }: Ca): void {
+  async writeCa({ certificate, key }: Ca): Promise<void> {
     if (this.#read("ca", "pem") !== null || this.#read("ca", "key") !== null) {
       throw new CdnError(`There is a CA in ${this.path} already`, { source: "client" });
     }
-    this.write("ca", certificate, key);
+    await this.write("ca", certificate, key);
   }
 
   /** A certificate of a server; null where there is none. */
@@ -82,31 +83,21 @@ export class CertsFolder {
    * Writes a certificate and, unless null, its key. Between the two a reader sees a pair that does not belong together,
    * keeps what it has, and looks again (`runtime/tls_source.ts`).
    */
-  write(name: string, certificate: string, key: string | null): void {
-    if (key !== null) this.writeKey(name, key);
-    this.#write(name, "pem", certificate, 0o644);
+  async write(name: string, certificate: string, key: string | null): Promise<void> {
+    if (key !== null) await this.writeKey(name, key);
+    await this.#write(name, "pem", certificate);
   }
 
   /** Writes a private key. */
-  writeKey(name: string, key: string): void {
-    this.#write(name, "key", key, 0o600);
+  async writeKey(name: string, key: string): Promise<void> {
+    await this.#write(name, "key", key);
   }
 
-  #write(name: string, kind: "pem" | "key", text: string, mode: number): void {
+  async #write(name: string, kind: "pem" | "key", text: string): Promise<void> {
     const path = this.file(name, kind);
-    const fresh = `${path}.${crypto.randomUUID()}.new`;
     try {
-      Deno.mkdirSync(this.path, { recursive: true, mode: 0o700 });
-      try {
-        using file = Deno.openSync(fresh, { write: true, createNew: true, mode });
-        const bytes = new TextEncoder().encode(text);
-        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-        file.syncSync();
-      } catch (error) {
-        removeIfThere(fresh);
-        throw error;
-      }
-      Deno.renameSync(fresh, path);
+      await Deno.mkdir(this.path, { recursive: true, mode: 0o700 });
+      await writeWholeFile(path, text, { mode: kind === "key" ? 0o600 : 0o644 });
     } catch (cause) {
       throw new CdnError(`Cannot write ${path}: ${(cause as Error).message}`, { source: "server", cause });
     }
@@ -138,10 +129,4 @@ export class CertsFolder {
 export function checkFree(name: string): string {
   if (!RESERVED.includes(name)) return name;
   throw new CdnError(`"${name}" cannot be a server's id here: its files have another meaning`, { source: "client" });
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch { /* it is not */ }
 }

@@ -1,6 +1,4 @@
 /** Keys as Web Crypto and PEM have them. */
-import { createPrivateKey, createPublicKey } from "node:crypto";
-import { decodeBase64Url } from "@std/encoding/base64url";
 import { encodeHex } from "@std/encoding/hex";
 import { badRequest } from "../proto/mod.ts";
 import { X509 } from "./x509.ts";
@@ -54,13 +52,4 @@ export function randomSerial(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[0] = bytes[0]! & 0x7f | 0x40;
   return encodeHex(bytes);
-}
-
-/** The identity in a PKCS #8 PEM. @throws {CdnError} where it holds no Ed25519 key. */
-export function identityOfKey(key: string): { key: string; publicKey: Uint8Array<ArrayBuffer> } {
-  try {
-    const { crv, x } = createPublicKey(createPrivateKey(key)).export({ format: "jwk" });
-    if (crv === "Ed25519" && x !== undefined) return { key, publicKey: decodeBase64Url(x) };
-  } catch { /* said below */ }
-  throw badRequest("The key is no Ed25519 key in PEM");
 }

@@ -13,6 +13,6 @@ export {
   renewCertificate,
 } from "./authority.ts";
 export { CertsFolder, checkFree, type Kept } from "./folder.ts";
-export { identityOfKey, makeKeyPair, randomSerial } from "./keys.ts";
+export { makeKeyPair, randomSerial } from "./keys.ts";
 export { type CertificateFacts, derOf, readCertificate } from "./read.ts";
 export { type PeerIdentity, verifyPeerCertificate } from "./verify.ts";

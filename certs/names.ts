@@ -5,7 +5,7 @@
  *     urn:metacdn:key:<base64url of 32 bytes>      where the certificate's own key is not the identity key
  */
 import { decodeBase64Url, encodeBase64Url } from "@std/encoding/base64url";
-import { badRequest } from "../proto/mod.ts";
+import { badRequest, identifier } from "../proto/mod.ts";
 
 const SERVER = "urn:metacdn:server:";
 const KEY = "urn:metacdn:key:";
@@ -18,7 +18,7 @@ export const keyUri = (publicKey: Uint8Array): string => KEY + encodeBase64Url(p
 /** The id among the URIs of a certificate; null where there is none, or more than one, or it is malformed. */
 export function idOf(uris: readonly string[]): string | null {
   const [id, second] = uris.filter((uri) => uri.startsWith(SERVER)).map((uri) => uri.slice(SERVER.length));
-  return id !== undefined && second === undefined && isServerId(id) ? id : null;
+  return id !== undefined && second === undefined && identifier(id) === null ? id : null;
 }
 
 /** The identity key among the URIs; null as for {@link idOf}. */
@@ -33,14 +33,9 @@ export function keyOf(uris: readonly string[]): Uint8Array<ArrayBuffer> | null {
   }
 }
 
-/** As `runtime/flags.ts` has it for names. */
-export function isServerId(id: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(id);
-}
-
 /** @throws {CdnError} 400 for what is no id of a server. */
 export function checkServerId(id: string): string {
-  if (isServerId(id)) return id;
+  if (identifier(id) === null) return id;
   throw badRequest(`"${id.slice(0, 100)}" is no id of a server: 1 to 64 letters, digits, ".", "-" or "_"`);
 }
 

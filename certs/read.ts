@@ -1,7 +1,7 @@
 /** What a certificate says. */
 import { X509Certificate } from "node:crypto";
 import { decodeBase64Url } from "@std/encoding/base64url";
-import { badRequest } from "../proto/mod.ts";
+import { badRequest, MAX_CERTIFICATE } from "../proto/mod.ts";
 import { idOf, keyOf } from "./names.ts";
 import { X509 } from "./x509.ts";
 
@@ -28,9 +28,6 @@ export interface CertificateFacts {
   fingerprint: string;
 }
 
-/** A certificate of ours has under 1 KiB. In bytes of DER. */
-export const MOST_DER = 16 << 10;
-
 /**
  * Reads a certificate (PEM, its first, or DER), without asking whether it is to be believed.
  * @throws {CdnError} 400 for what is none
@@ -51,7 +48,7 @@ export function parseCertificate(certificate: string | Uint8Array): X509Certific
     const [block] = /-----BEGIN CERTIFICATE-----[^-]{1,32768}-----END CERTIFICATE-----/.exec(input) ?? [];
     if (block === undefined) throw badRequest("There is no certificate in PEM");
     input = block;
-  } else if (input.length > MOST_DER) throw badRequest(`${input.length} bytes are too many for a certificate`);
+  } else if (input.length > MAX_CERTIFICATE) throw badRequest(`${input.length} bytes are too many for a certificate`);
   try {
     return new X509Certificate(input);
   } catch (cause) {

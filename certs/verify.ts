@@ -1,8 +1,8 @@
 /** Whether a peer is who it says it is: its certificate must be one that our CA issued. */
 import type { X509Certificate } from "node:crypto";
-import { CdnError } from "../proto/mod.ts";
+import { CdnError, MAX_CERTIFICATE } from "../proto/mod.ts";
 import { sha256 } from "../runtime/signature.ts";
-import { type CertificateFacts, MOST_DER, parseCertificate, readFacts } from "./read.ts";
+import { type CertificateFacts, parseCertificate, readFacts } from "./read.ts";
 
 /** A server, as a certificate tells of it. */
 export interface PeerIdentity {
@@ -45,7 +45,7 @@ const cas = new Map<string, X509Certificate>();
 const MOST_CAS = 64;
 
 function verified(der: Uint8Array, caDer: readonly Uint8Array[]): { facts: CertificateFacts; ca: X509Certificate } {
-  if (der.length > MOST_DER) throw refused(`${der.length} bytes are too many for one`);
+  if (der.length > MAX_CERTIFICATE) throw refused(`${der.length} bytes are too many for one`);
   const digest = sha256(der);
   let parsed: X509Certificate | undefined;
   for (const bytes of caDer) {

@@ -13,13 +13,19 @@ export const caFlag = stringFlag(
   { env: "METACDN_CA" },
 );
 
+/** The flags of a command that asks our programs. */
+export const clientFlags = {
+  "token-file": stringFlag("FILE", null, "read the token from a file (else METACDN_TOKEN)"),
+  ca: caFlag,
+};
+
 /** How our programs are called. */
 export interface Trust extends Disposable {
   fetch: typeof globalThis.fetch;
   /** The CA's certificates as PEM; null where none was given. */
   ca: Live<readonly string[]> | null;
-  /** Looks at the file now, in place of waiting for the next time. */
-  check(): void;
+  /** Looks at the file now, in place of waiting for the next time; null without a file. */
+  check: (() => void) | null;
 }
 
 /**
@@ -29,14 +35,14 @@ export interface Trust extends Disposable {
  * @throws {CdnError} where the file cannot be used
  */
 export function openTrust(file: string | null, urls: readonly string[], log: Logger = silentLogger): Trust {
-  if (file === null) return { fetch: globalThis.fetch, ca: null, check() {}, [Symbol.dispose]() {} };
+  if (file === null) return { fetch: globalThis.fetch, ca: null, check: null, [Symbol.dispose]() {} };
   const plain = urls.find((url) => !url.startsWith("https:") && !isPlainLoopback(url));
   if (plain) throw new UsageError(`with --ca (or METACDN_CA) a URL must be https://, and ${plain} is not`);
   const client = atStart(() => openTlsClient(file, { log, plainLoopback: true }));
   return {
     fetch: client.fetch,
     ca: client.pem,
-    check: () => client.check(),
+    check: client.check,
     [Symbol.dispose]: () => client[Symbol.dispose](),
   };
 }

@@ -1,15 +1,7 @@
 /** `metacdn doctor`: says what is wrong, and what would be lost if something broke. */
-import {
-  type CommandInput,
-  numberFlag,
-  parseCommand,
-  stringFlag,
-  switchFlag,
-  urlsFlag,
-  UsageError,
-} from "../runtime/flags.ts";
-import { readSecrets } from "../runtime/secrets.ts";
-import { caFlag, openTrust } from "./ca.ts";
+import { type CommandInput, numberFlag, parseCommand, switchFlag, urlsFlag, UsageError } from "../runtime/flags.ts";
+import { readToken } from "../runtime/secrets.ts";
+import { clientFlags, openTrust } from "./ca.ts";
 import { checkCertificates, checkClocks } from "./doctor/check_clocks.ts";
 import { checkDurability } from "./doctor/check_durability.ts";
 import { checkPrograms } from "./doctor/check_programs.ts";
@@ -23,8 +15,7 @@ const flags = {
   pricing: urlsFlag([], "all pricing servers"),
   timeout: numberFlag("SECONDS", 10, "how long a program may take to answer", { least: 1, most: 600 }),
   json: switchFlag("print JSON in place of lines"),
-  "token-file": stringFlag("FILE", null, "read the token from a file (else METACDN_TOKEN)"),
-  ca: caFlag,
+  ...clientFlags,
 };
 
 const spec = {
@@ -69,11 +60,7 @@ export async function doctor(
   }
   const { server, proxy, pricing, timeout, json, "token-file": tokenFile, ca } = command.flags;
   if (server.length === 0) throw new UsageError("--server must name a server");
-  const { token } = readSecrets({ "token-file": tokenFile, "cluster-key-file": null }, {
-    ...input,
-    // The cluster key is not ours to read.
-    env: (name) => name === "METACDN_TOKEN" ? input.env(name) : undefined,
-  });
+  const token = readToken(tokenFile, input);
   using trust = openTrust(ca, [...server, ...proxy, ...pricing]);
   const facts = await gather({
     fetch: trust.fetch,

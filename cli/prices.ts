@@ -4,15 +4,14 @@ import { confidenceText, moneyText, sizeText, unitText } from "../pricing/mod.ts
 import { readAll } from "../runtime/body.ts";
 import { type CommandInput, parseCommand, stringFlag, urlFlag, UsageError } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
-import { readSecrets } from "../runtime/secrets.ts";
-import { caFlag, openTrust } from "./ca.ts";
+import { readToken } from "../runtime/secrets.ts";
+import { clientFlags, openTrust } from "./ca.ts";
 import { columns } from "./table.ts";
 
 const flags = {
   pricing: urlFlag("http://127.0.0.1:8090", "the pricing server"),
   file: stringFlag("FILE", null, "for set: the sheet as JSON, in place of the one that is there"),
-  "token-file": stringFlag("FILE", null, "read the token from a file (else METACDN_TOKEN)"),
-  ca: caFlag,
+  ...clientFlags,
 };
 
 const spec = {
@@ -44,7 +43,7 @@ export async function prices(
   }
   const { pricing, file, "token-file": tokenFile, ca } = command.flags;
   const [action = "list", place, ...changes] = command.args;
-  const { token } = readSecrets({ "token-file": tokenFile, "cluster-key-file": null }, input);
+  const token = readToken(tokenFile, input);
   using trust = openTrust(ca, [pricing]);
   const sheets = sheetsOf(new PeerClient({ token, fetch: trust.fetch, source: "pricing" }), pricing);
   if (action === "list") {

@@ -11,11 +11,10 @@ import {
   sizeFlag,
   stringFlag,
   urlsFlag,
-  UsageError,
 } from "../runtime/flags.ts";
 import { listen, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
-import { readSecrets } from "../runtime/secrets.ts";
+import { readSecrets, requirePeerKey } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
 import { caFlag, openTrust } from "./ca.ts";
 import { checkAtHangup, listenTlsFlags, openListenTls } from "./tls.ts";
@@ -64,11 +63,7 @@ export async function pricing(argv: readonly string[], input: CommandInput): Pro
   }
   const { listen: address, data, ...rest } = command.flags;
   const secrets = readSecrets(rest, input);
-  if (rest.peers.length > 0 && secrets.token !== null && secrets.clusterKey === null) {
-    throw new UsageError(
-      "--peers with a token needs the cluster key that all servers share: set METACDN_CLUSTER_KEY, or --cluster-key-file",
-    );
-  }
+  requirePeerKey(rest.peers, secrets);
   requireSafeAddress(address, secrets.token);
   const log = createLogger({ level: rest["log-level"], format: rest["log-format"], program: "pricing" });
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });

@@ -90,7 +90,7 @@ export const proxy: Command = async (argv, input) => {
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
   using trust = openTrust(values.ca, [...values.server, ...values.pricing], log);
   using viewers = openListenTls(values["tls-cert"], values["tls-key"], { log });
-  using _hangup = checkAtHangup([values.ca === null ? null : trust, viewers]);
+  using _hangup = checkAtHangup([trust, viewers]);
   const serving = await serveProxy({
     secrets,
     log,

@@ -16,7 +16,7 @@ import {
 } from "../runtime/flags.ts";
 import { formatAddress, listen, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
-import { readSecrets } from "../runtime/secrets.ts";
+import { readSecrets, requirePeerKey } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
 import {
   clusterDefaults,
@@ -121,11 +121,7 @@ export const server: Command = async (argv, input) => {
   }
   const { flags } = parsed;
   const secrets = readSecrets(flags, input);
-  if (flags.peers.length > 0 && secrets.token !== null && secrets.clusterKey === null && !flags.tls) {
-    throw new UsageError(
-      "--peers with a token needs the cluster key that all servers share: set METACDN_CLUSTER_KEY, or --cluster-key-file",
-    );
-  }
+  if (!flags.tls) requirePeerKey(flags.peers, secrets);
   const plain = flags.tls &&
     [...flags.peers, ...(flags.url ? [flags.url] : [])].find((url) => !url.startsWith("https:"));
   if (plain) throw new UsageError(`with --tls every URL must be https://, and ${plain} is not`);

@@ -1,18 +1,10 @@
 /** `metacdn servers`: shows and changes the list of servers, and takes one away without losing anything. */
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
-import { CdnError, jsonCodec, wire } from "../proto/mod.ts";
-import {
-  type CommandInput,
-  parseBaseUrl,
-  parseCommand,
-  stringFlag,
-  switchFlag,
-  urlsFlag,
-  UsageError,
-} from "../runtime/flags.ts";
+import { CdnError, identifier, jsonCodec, wire } from "../proto/mod.ts";
+import { type CommandInput, parseBaseUrl, parseCommand, switchFlag, urlsFlag, UsageError } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
-import { readSecrets } from "../runtime/secrets.ts";
-import { caFlag, openTrust } from "./ca.ts";
+import { readToken } from "../runtime/secrets.ts";
+import { clientFlags, openTrust } from "./ca.ts";
 import { type ServersApi, serversApi } from "./servers_api.ts";
 import { heldByAlone, serversTable } from "./servers_text.ts";
 
@@ -21,8 +13,7 @@ const flags = {
   force: switchFlag("for remove: also where something would be lost"),
   "no-wait": switchFlag("for drain: do not wait until nothing would be lost"),
   json: switchFlag("print JSON in place of a table or words"),
-  "token-file": stringFlag("FILE", null, "read the token from a file (else METACDN_TOKEN)"),
-  ca: caFlag,
+  ...clientFlags,
 };
 
 const spec = {
@@ -88,11 +79,7 @@ export async function servers(
   if (urls.length === 0) throw new UsageError("--server must name a server");
   if (force && action !== "remove") throw new UsageError("--force is for remove alone");
   if (noWait && action !== "drain") throw new UsageError("--no-wait is for drain alone");
-  const { token } = readSecrets({ "token-file": tokenFile, "cluster-key-file": null }, {
-    ...input,
-    // The cluster key is not ours to read.
-    env: (name) => name === "METACDN_TOKEN" ? input.env(name) : undefined,
-  });
+  const token = readToken(tokenFile, input);
   using trust = openTrust(ca, urls);
   const api = serversApi(new PeerClient({ token, fetch: trust.fetch, source: "server" }), urls);
   const tell = (words: string, outcome: Record<string, unknown>) => print(json ? JSON.stringify(outcome) : words);
@@ -140,7 +127,7 @@ function checkWords(action: string, name: string, more: string[]): void {
     } catch (error) {
       throw new UsageError(`add takes the server's URL: it ${(error as Error).message}`);
     }
-  } else if (action !== "list" && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+  } else if (action !== "list" && identifier(name) !== null) {
     throw new UsageError(`${action} takes the ID of a server, as in the list`);
   }
 }

@@ -2,12 +2,12 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "@std/path";
-import { CdnError } from "../proto/mod.ts";
+import { CdnError, MAX_CERTIFICATE } from "../proto/mod.ts";
 import { stringFlag, switchFlag, UsageError } from "../runtime/flags.ts";
 import { type IdentityKey, identityKeyFrom, openIdentityKey } from "../runtime/identity_key.ts";
 import type { Logger } from "../runtime/log.ts";
 import { onHangup } from "../runtime/stop.ts";
-import { openTlsClient, type TlsClient } from "../runtime/tls_client.ts";
+import { openTlsClient } from "../runtime/tls_client.ts";
 import { readPem } from "../runtime/tls_pair.ts";
 import { openTlsFiles, type TlsFiles } from "../runtime/tls_source.ts";
 import type { ServerTls } from "../server/mod.ts";
@@ -42,19 +42,17 @@ export function openListenTls(
   return atStart(() => openTlsFiles({ cert, key }, { log }));
 }
 
-/** Looks at the files of certificates at each SIGHUP, in place of waiting for the next time. */
-export function checkAtHangup(files: readonly ({ check(): void } | null)[]): Disposable {
-  const watched = files.filter((one) => one !== null);
-  if (watched.length === 0) return { [Symbol.dispose]() {} };
-  return onHangup(() => watched.forEach((one) => one.check()));
+/** Looks at the files of certificates at each SIGHUP; where there are none, a SIGHUP does what it always does. */
+export function checkAtHangup(files: readonly ({ check: (() => void) | null } | null)[]): Disposable {
+  const checks = files.flatMap((one) => one?.check ?? []);
+  if (checks.length === 0) return { [Symbol.dispose]() {} };
+  return onHangup(() => checks.forEach((check) => check()));
 }
 
 /** TLS as a server has it. */
 export interface OpenTls extends Disposable {
   /** What to listen with. */
   source: TlsFiles;
-  /** Calls peers. */
-  client: TlsClient;
   /** Looks at the files now, in place of waiting for the next time. */
   check(): void;
   /** Proves who we are, and who the others are. */
@@ -70,12 +68,20 @@ export async function openServerTls(
 ): Promise<OpenTls> {
   // Loaded only here: the library that reads certificates takes its time.
   const { derOf, readCertificate, verifyPeerCertificate } = await import("../certs/mod.ts");
-  await using opened = new AsyncDisposableStack();
+  using opened = new DisposableStack();
   const cert = join(dir, `${id}.pem`);
   const own = join(dir, `${id}.key`);
-  const facts = atStart(() => readCertificate(readPem(cert)));
+  const pem = atStart(() => readPem(cert));
+  const facts = atStart(() => readCertificate(pem));
   if (facts.id !== id) {
     throw new CdnError(`${cert} is the certificate of ${facts.id ?? "no server"}, not of ${id}`, { source: "client" });
+  }
+  const { length } = derOf(pem);
+  if (length > MAX_CERTIFICATE) {
+    throw new CdnError(
+      `${cert} has ${length} bytes, and others take at most ${MAX_CERTIFICATE}: issue it anew with fewer names`,
+      { source: "client" },
+    );
   }
   // A server that had a key before it had a certificate keeps it: others know it by that key.
   const hasOwn = await exists(own);
@@ -102,7 +108,6 @@ export async function openServerTls(
   const moved = opened.move();
   return {
     source,
-    client,
     check() {
       client.check();
       source.check();
@@ -114,7 +119,7 @@ export async function openServerTls(
       verifyCertificate: (der, nowMs) => verifyPeerCertificate(der, client.ca, nowMs),
       fetch: client.fetch,
     },
-    [Symbol.dispose]: () => void moved.disposeAsync(),
+    [Symbol.dispose]: () => moved.dispose(),
   };
 }
 

@@ -13,7 +13,7 @@ import {
   urlFlag,
   UsageError,
 } from "../runtime/flags.ts";
-import { readSecrets } from "../runtime/secrets.ts";
+import { readToken } from "../runtime/secrets.ts";
 import { type FileTarget, listFiles, printable, upload as send, type UploadResult } from "../upload/mod.ts";
 import { caFlag, openTrust } from "./ca.ts";
 import type { Command } from "./command.ts";
@@ -55,12 +55,9 @@ export const upload: Command = async (argv, input) => {
     console.log(parsed.help);
     return 0;
   }
-  const { flags: { server, as, meta, encoding, concurrency, quiet, json, ca, ...files }, args } = parsed;
+  const { flags: { server, as, meta, encoding, concurrency, quiet, json, "token-file": tokenFile, ca }, args } = parsed;
   checkNames(args, as);
-  const { token } = readSecrets({ ...files, "cluster-key-file": null }, {
-    ...input,
-    env: (name) => name === "METACDN_TOKEN" ? input.env(name) : undefined,
-  });
+  const token = readToken(tokenFile, input);
   using trust = openTrust(ca, [server]);
 
   let failures = 0;

@@ -16,6 +16,8 @@ import {
   messageFaults,
   protobufCodec,
   type Version,
+  versionFromWire,
+  versionToWire,
   wire,
 } from "../proto/mod.ts";
 import { transaction } from "./database.ts";
@@ -145,12 +147,11 @@ export class Book {
     return [...this.#entries].filter(([, entry]) => entry.seq > seq)
       .sort(([, a], [, b]) => a.seq - b.seq).slice(0, most).map(([key, { sheet, stamp, by, seq }]) => {
         const [provider, region] = key.split("/") as [string, string];
-        const { wallMs, counter, server } = stamp;
         const entry = create(wire.SheetEntrySchema, {
           provider,
           region,
           ...(sheet ? { sheet } : {}),
-          stamp: { wallMs: BigInt(wallMs), counter, server },
+          stamp: versionToWire(stamp),
           by,
         });
         return { seq, entry };
@@ -169,8 +170,7 @@ export class Book {
         refused.push(`${key.slice(0, 140)} ${why}`);
         continue;
       }
-      const { wallMs, counter, server } = entry.stamp!;
-      const stamp = { wallMs: Number(wallMs), counter, server };
+      const stamp = versionFromWire(entry.stamp);
       const current = news.get(key)?.[1] ?? this.#entries.get(key);
       if (current && compareVersions(stamp, current.stamp) <= 0) continue;
       if (!current && this.#entries.size + news.size >= MOST_ENTRIES) {
@@ -187,10 +187,10 @@ export class Book {
   #fault(entry: wire.SheetEntry, nowMs: number): string | null {
     const [fault] = messageFaults(wire.SheetEntrySchema, entry);
     if (fault) return `${fault.field} ${fault.detail}`;
-    const { wallMs, counter, server } = entry.stamp!;
-    if (this.#clock.observe({ wallMs: Number(wallMs), counter, server }, nowMs)) return null;
-    const seconds = Math.round((Number(wallMs) - nowMs) / 1000);
-    return `was stamped by ${server} ${seconds} s ahead of the clock here: is one of the clocks wrong?`;
+    const stamp = versionFromWire(entry.stamp);
+    if (this.#clock.observe(stamp, nowMs)) return null;
+    const seconds = Math.round((stamp.wallMs - nowMs) / 1000);
+    return `was stamped by ${stamp.server} ${seconds} s ahead of the clock here: is one of the clocks wrong?`;
   }
 
   /**

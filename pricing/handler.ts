@@ -1,7 +1,7 @@
 /** The pricing server's endpoints: a table of paths and methods, then a function for each. */
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { accepts } from "@std/http/negotiation";
-import { badRequest, CdnError, codecForBody, identifier, splitTarget, wire } from "../proto/mod.ts";
+import { badRequest, billingMonth, CdnError, codecForBody, identifier, splitTarget, wire } from "../proto/mod.ts";
 import { readAll } from "../runtime/body.ts";
 import type { Guard, Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
@@ -150,10 +150,8 @@ async function postQuotes(context: PricingContext, { request }: Exchange): Promi
 function getUsage({ usage, guard, now }: PricingContext, { request, query }: Exchange): Response {
   guard.requireTokenOrPeer(request);
   const month = query.get("month") ?? monthOf(now());
-  if (!/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) {
-    const detail = 'must be a month such as "2026-11"';
-    throw badRequest(`The query's month ${detail}`, { fields: [{ field: "month", detail }] });
-  }
+  const detail = billingMonth(month);
+  if (detail) throw badRequest(`The query's month ${detail}`, { fields: [{ field: "month", detail }] });
   return usageResponse(request, month, usage.list(month));
 }
 

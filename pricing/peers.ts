@@ -4,9 +4,10 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { badRequest, CdnError, normalAuthority, splitTarget, wire } from "../proto/mod.ts";
+import { jittered } from "../runtime/jitter.ts";
 import type { Logger } from "../runtime/log.ts";
 import { type PeerClient, words } from "../runtime/peer_client.ts";
-import type { Replica } from "./replica.ts";
+import type { Replica, Taken } from "./replica.ts";
 
 /** What {@link Peers} works with. */
 export interface PeersOptions {
@@ -137,7 +138,7 @@ export class Peers {
    * @throws {CdnError} 409 where it goes by our own id.
    */
   answer(message: wire.PriceExchange): wire.PriceExchange {
-    const { replica, now, log } = this.#options;
+    const { replica, now } = this.#options;
     const { identity } = replica;
     if (message.log === identity.log) return replica.tell(null, null, now()); // ourselves: see #exchange
     if (message.from === identity.id) {
@@ -145,11 +146,9 @@ export class Peers {
         status: 409,
       });
     }
-    const { changed, refused, again } = replica.take(message, now());
+    const taken = replica.take(message, now());
     const link = this.#links.find((one) => one.log === message.log);
-    if (refused.length > 0) this.#warnRefused(link, message.from, refused);
-    if (again) log.warn("prices differ from a peer's though all was told: taking them in anew", { from: message.from });
-    if (changed) this.changed(message.log);
+    this.#note(taken, message, link);
     // Who calls is there: whoever we could not reach is asked at once.
     for (const one of this.#links) if (one.state === "away" && (one === link || one.log === null)) one.wake(true);
     const theyHave = message.yourLog === "" ? null : message.yourLog === identity.log ? Number(message.have) : 0;
@@ -194,7 +193,7 @@ export class Peers {
       }
       const backoff = failures === 0 ? 0 : random() * Math.min(MOST_BACKOFF_MS, 250 * 2 ** Math.min(failures - 1, 20));
       await alarm.sleep(Math.min(SETTLE_MS, intervalMs), { deaf: true });
-      await alarm.sleep(intervalMs * (0.75 + random() / 2) + backoff);
+      await alarm.sleep(jittered(intervalMs, random) + backoff);
     }
   }
 
@@ -227,15 +226,13 @@ export class Peers {
       }
       const known = link.log === answer.log;
       const before = [link.theyHave, known ? replica.position(answer.log) : null];
-      const { changed, refused, again } = replica.take(answer, now());
+      const taken = replica.take(answer, now());
       link.id = answer.from;
       link.log = answer.log;
       link.theyHave = answer.yourLog === identity.log ? Number(answer.have) : 0;
       link.heardMs = now();
       link.error = "";
-      if (refused.length > 0) this.#warnRefused(link, answer.from, refused);
-      if (again) log.warn("prices differ from a peer's though all was told: taking them in anew", { from: link.id });
-      if (changed) this.changed(answer.log);
+      this.#note(taken, answer, link);
       const have = replica.position(answer.log);
       const equal = replica.equals(answer, now());
       link.state = equal ? "equal" : "differs";
@@ -246,11 +243,17 @@ export class Peers {
     }
   }
 
-  #warnRefused(link: Link | undefined, from: string, refused: string[]): void {
+  /** Says what came of a message: to the log what is odd about it, to the others what is new. */
+  #note({ changed, refused, again }: Taken, { from, log }: wire.PriceExchange, link: Link | undefined): void {
     const why = `${refused.length} of its entries were refused: ${refused.slice(0, 3).join("; ")}`;
-    if (link?.refused === why) return;
-    if (link) link.refused = why;
-    this.#options.log.warn("a pricing peer sent what is not taken", { from, why });
+    if (refused.length > 0 && link?.refused !== why) {
+      if (link) link.refused = why;
+      this.#options.log.warn("a pricing peer sent what is not taken", { from, why });
+    }
+    if (again) {
+      this.#options.log.warn("prices differ from a peer's though all was told: taking them in anew", { from });
+    }
+    if (changed) this.changed(log);
   }
 }
 

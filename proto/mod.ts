@@ -11,7 +11,7 @@ export * from "./error.ts";
 export * from "./manifest.ts";
 export { manifestBytes, manifestSignatureHolds, signManifest } from "./manifest_signature.ts";
 export * from "./path.ts";
-export { recordBytes, recordSignatureHolds, signRecord } from "./record_signature.ts";
+export { recordBytes } from "./record_signature.ts";
 export * from "./rules.ts";
 export * from "./target.ts";
 export * from "./version.ts";

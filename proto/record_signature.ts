@@ -31,24 +31,3 @@ export function recordBytes(record: Server): Uint8Array<ArrayBuffer> {
     record.knownKeys.map((key) => key.toBase64()),
   ]);
 }
-
-/** A record's signature: 64 bytes, for its field `signature`. */
-export function signRecord(
-  record: Server,
-  sign: (bytes: Uint8Array) => Uint8Array<ArrayBuffer>,
-): Uint8Array<ArrayBuffer> {
-  return sign(recordBytes(record));
-}
-
-/**
- * True where the signature in a record is the key's over it.
- * @param publicKey that of `updated.server`
- * @param verify Ed25519 (RFC 8032): false, and no error, for a key or signature of a wrong size
- */
-export function recordSignatureHolds(
-  record: Server,
-  publicKey: Uint8Array,
-  verify: (publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean,
-): boolean {
-  return verify(publicKey, recordBytes(record), record.signature);
-}

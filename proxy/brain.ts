@@ -4,12 +4,13 @@
  */
 import { type Codec, jsonCodec, wire } from "../proto/mod.ts";
 import { create } from "@bufbuild/protobuf";
+import { jittered } from "../runtime/jitter.ts";
 import type { Logger } from "../runtime/log.ts";
 import { PeerClient, words } from "../runtime/peer_client.ts";
 import { Directory, type Member } from "./directory.ts";
 import type { Observation } from "./forwarding.ts";
 import { Health } from "./health.ts";
-import { jittered, type Loop, startLoop } from "./loop.ts";
+import { type Loop, startLoop } from "./loop.ts";
 import { Prices } from "./prices.ts";
 import { PricingServers } from "./pricing_servers.ts";
 import { probe, sampleRate } from "./probe.ts";

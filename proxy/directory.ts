@@ -1,6 +1,6 @@
 /** The list of servers, learned from the ones that were given and followed ever after. */
 import { wire } from "../proto/mod.ts";
-import { type PeerClient, words } from "../runtime/peer_client.ts";
+import type { PeerClient } from "../runtime/peer_client.ts";
 import { Fallbacks } from "./fallbacks.ts";
 
 /** A server that requests may go to. */
@@ -27,6 +27,8 @@ export interface DirectoryOptions {
 
 /** Servers that are asked in one go: each may cost us its whole time, and the others have their turn the next time. */
 const MOST_TRIES = 8;
+/** How long one of them may take. */
+const TIMEOUT_MS = 5000;
 
 /** Asks for the list: the given ones, and where none of them answers, those that they told of. */
 export class Directory {
@@ -52,27 +54,18 @@ export class Directory {
    */
   async ask(
     reachable: readonly string[] = [],
-    { timeoutMs = 5000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+    { signal }: { signal?: AbortSignal } = {},
   ): Promise<Member[]> {
     const { given, learned, now } = this.#options;
-    const failures: string[] = [];
     const all = [...new Set([...this.#urls, ...reachable])];
-    for (const url of this.#fallbacks.order(all, now()).slice(0, MOST_TRIES)) {
+    return await this.#fallbacks.first(all, async (url) => {
       const isGiven = this.#urls.includes(url);
-      try {
-        const list = await (isGiven ? given : learned).ask(`${url}/-/v1/servers`, wire.ServerListSchema, {
-          timeoutMs,
-          ...(signal ? { signal } : {}),
-        });
-        this.#fallbacks.answered(url);
-        return this.#members = isGiven ? this.#trusted(list) : this.#doubted(list);
-      } catch (error) {
-        if (signal?.aborted) throw error;
-        failures.push(words(error));
-        this.#fallbacks.failed(url, now());
-      }
-    }
-    throw new Error(failures.join("; "));
+      const list = await (isGiven ? given : learned).ask(`${url}/-/v1/servers`, wire.ServerListSchema, {
+        timeoutMs: TIMEOUT_MS,
+        ...(signal ? { signal } : {}),
+      });
+      return this.#members = isGiven ? this.#trusted(list) : this.#doubted(list);
+    }, { now, signal, most: MOST_TRIES });
   }
 
   #trusted(list: wire.ServerList): Member[] {

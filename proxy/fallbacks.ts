@@ -1,4 +1,5 @@
-/** Which of several programs that know the same is asked first. Pure but for what it remembers; time is an argument. */
+/** Which of several programs that know the same is asked first. It remembers what came of it; time is an argument. */
+import { words } from "../runtime/peer_client.ts";
 
 /** Remembers who did not answer. */
 export class Fallbacks {
@@ -6,6 +7,30 @@ export class Fallbacks {
 
   /** @param avoidMs how long one that did not answer comes after the others */
   constructor(readonly avoidMs: number) {}
+
+  /**
+   * What the first that answers says; at most `most` are asked, in their {@link order}.
+   * @throws {Error} that says why each of them did not answer.
+   */
+  async first<Answer>(
+    urls: readonly string[],
+    ask: (url: string) => Promise<Answer>,
+    { now, signal, most = urls.length }: { now: () => number; signal?: AbortSignal | undefined; most?: number },
+  ): Promise<Answer> {
+    const failures: string[] = [];
+    for (const url of this.order(urls, now()).slice(0, most)) {
+      try {
+        const answer = await ask(url);
+        this.answered(url);
+        return answer;
+      } catch (error) {
+        if (signal?.aborted) throw error;
+        failures.push(words(error));
+        this.failed(url, now());
+      }
+    }
+    throw new Error(failures.join("; "));
+  }
 
   /** The URLs in the order given, but those that failed lately come last, the one that was tried longest ago first. */
   order(urls: readonly string[], nowMs: number): string[] {

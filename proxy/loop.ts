@@ -44,8 +44,3 @@ export function startLoop(task: (signal: AbortSignal) => Promise<void>, pauseMs:
     },
   };
 }
-
-/** A time within a quarter of `ms`, so that many programs do not act at the same instant. */
-export function jittered(ms: number, random: () => number): number {
-  return ms * (0.75 + random() / 2);
-}

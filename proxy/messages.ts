@@ -26,7 +26,7 @@ export type ToWorker =
     view: View;
     tls: WorkerTls;
   }
-  | { kind: "tls"; tls: WorkerTls }
+  | { kind: "tls"; tls: Partial<WorkerTls> }
   | { kind: "view"; view: View }
   | { kind: "sizes"; sizes: LearntSizes }
   | { kind: "stop"; graceMs: number };

@@ -38,24 +38,15 @@ export class PricingServers {
    */
   async quote(question: wire.QuoteRequest, signal: AbortSignal): Promise<wire.QuoteAnswer> {
     const { peers, now } = this.#options;
-    const failures: string[] = [];
-    for (const url of this.#order()) {
-      try {
-        const answer = await peers.ask(`${url}/-/v1/quotes`, wire.QuoteAnswerSchema, {
-          question: [wire.QuoteRequestSchema, question],
-          timeoutMs: TIMEOUT_MS,
-          signal,
-        });
-        this.#fallbacks.answered(url);
-        this.#first = url;
-        return answer;
-      } catch (error) {
-        if (signal.aborted) throw error;
-        failures.push(words(error));
-        this.#fallbacks.failed(url, now());
-      }
-    }
-    throw new Error(failures.join("; "));
+    return await this.#fallbacks.first(this.#lastFirst(), async (url) => {
+      const answer = await peers.ask(`${url}/-/v1/quotes`, wire.QuoteAnswerSchema, {
+        question: [wire.QuoteRequestSchema, question],
+        timeoutMs: TIMEOUT_MS,
+        signal,
+      });
+      this.#first = url;
+      return answer;
+    }, { now, signal });
   }
 
   /**
@@ -66,7 +57,7 @@ export class PricingServers {
   async report(usage: UsageMeter, signal: AbortSignal, onFirst: () => void): Promise<void> {
     const { now, log } = this.#options;
     let arrived = false;
-    for (const url of this.#order()) {
+    for (const url of this.#fallbacks.order(this.#lastFirst(), now())) {
       if (arrived && this.#fallbacks.isAvoided(url, now())) continue;
       try {
         for (const { report, sent } of usage.pending(url)) {
@@ -98,9 +89,10 @@ export class PricingServers {
     await response.body?.cancel();
   }
 
-  #order(): string[] {
-    const { urls, now } = this.#options;
+  /** The one that answered last before the others. */
+  #lastFirst(): string[] {
+    const { urls } = this.#options;
     const [first, others] = [true, false].map((is) => urls.filter((url) => (url === this.#first) === is));
-    return this.#fallbacks.order([...first!, ...others!], now());
+    return [...first!, ...others!];
   }
 }

@@ -80,7 +80,10 @@ export async function serveProxy(
   }
   brain.onView((view) => pool.show(view));
   const { ca, viewers } = options.tls ?? {};
-  const ignore = [ca?.onChange(() => pool.showTls()), viewers?.onChange(() => pool.showTls())];
+  const ignore = [
+    ca?.onChange((ca) => pool.showTls({ ca })),
+    viewers?.onChange((viewers) => pool.showTls({ viewers })),
+  ];
   brain.start();
   return {
     url: `${viewers ? "https" : "http"}://${formatAddress({ ...address, port })}`,

@@ -60,17 +60,14 @@ export class Workers {
     for (const worker of this.#running) send(worker, { kind: "view", view });
   }
 
-  /** Sends each the certificates that count now. */
-  showTls(): void {
-    for (const worker of this.#running) send(worker, { kind: "tls", tls: this.#tls() });
+  /** Sends each what changed of the certificates. */
+  showTls(tls: Partial<WorkerTls>): void {
+    for (const worker of this.#running) send(worker, { kind: "tls", tls });
   }
 
   #tls(): WorkerTls {
     const { ca, viewers } = this.#options.tls ?? {};
-    return {
-      ca: ca?.current ?? null,
-      viewers: viewers ? { cert: viewers.current.cert, key: viewers.current.key } : null,
-    };
+    return { ca: ca?.current ?? null, viewers: viewers?.current ?? null };
   }
 
   /** Ends them all, when they have answered what they have, or after `graceMs`. */

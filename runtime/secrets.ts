@@ -1,5 +1,5 @@
 /** The token and the cluster key: from a file, else from the environment; never from a flag. */
-import { UsageError } from "./flags.ts";
+import { type CommandInput, UsageError } from "./flags.ts";
 import type { Secrets } from "./guard.ts";
 
 /** Shorter secrets are refused: they can be guessed. */
@@ -11,21 +11,36 @@ const LEAST_LENGTH = 16;
  */
 export function readSecrets(
   files: { "token-file": string | null; "cluster-key-file": string | null },
-  input: { env(name: string): string | undefined; readTextFile(path: string): string },
+  input: CommandInput,
 ): Secrets {
-  const token = readSecret("METACDN_TOKEN", "--token-file", files["token-file"], input);
+  const token = readToken(files["token-file"], input);
   const clusterKey = readSecret("METACDN_CLUSTER_KEY", "--cluster-key-file", files["cluster-key-file"], input);
-  if (token !== null && !/^[\x21-\x7e]+$/.test(token)) {
-    throw new UsageError("The token must be printable ASCII without spaces");
-  }
   return { token, clusterKey: clusterKey === null ? null : new TextEncoder().encode(clusterKey) };
+}
+
+/**
+ * Reads the token alone: the cluster key is for programs, and not for a person's commands to read.
+ * @throws {UsageError} where it cannot be read, is too short, or cannot stand in a header.
+ */
+export function readToken(file: string | null, input: CommandInput): string | null {
+  const token = readSecret("METACDN_TOKEN", "--token-file", file, input);
+  if (token === null || /^[\x21-\x7e]+$/.test(token)) return token;
+  throw new UsageError("The token must be printable ASCII without spaces");
+}
+
+/** @throws {UsageError} where peers would refuse us: those of a program with a token know each other by the cluster key. */
+export function requirePeerKey(peers: readonly string[], { token, clusterKey }: Secrets): void {
+  if (peers.length === 0 || token === null || clusterKey !== null) return;
+  throw new UsageError(
+    "--peers with a token needs the cluster key that all servers share: set METACDN_CLUSTER_KEY, or --cluster-key-file",
+  );
 }
 
 function readSecret(
   variable: string,
   flag: string,
   file: string | null,
-  input: { env(name: string): string | undefined; readTextFile(path: string): string },
+  input: CommandInput,
 ): string | null {
   let value: string;
   if (file !== null) {

@@ -1,6 +1,6 @@
 /** A server's id, which outlives the process: it is made once and kept in the data folder. */
 import { join } from "@std/path";
-import { CdnError } from "../proto/mod.ts";
+import { CdnError, identifier } from "../proto/mod.ts";
 import { writeWholeFile } from "../runtime/whole_file.ts";
 
 /** A readable id that nobody else has: the machine's name and five random letters or digits. */
@@ -43,7 +43,7 @@ async function readId(file: string): Promise<string | null> {
   }
   try {
     const { id } = JSON.parse(text) as { id?: unknown };
-    if (typeof id === "string" && /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(id)) return id;
+    if (typeof id === "string" && identifier(id) === null) return id;
   } catch { /* said below */ }
   throw new CdnError(`${file} must be like {"id":"NAME"}`, { source: "client" });
 }

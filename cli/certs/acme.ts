@@ -20,7 +20,7 @@ import {
 import { listen } from "../../runtime/listen.ts";
 import { createLogger } from "../../runtime/log.ts";
 import type { Command } from "../command.ts";
-import { DAY_MS, dirFlag, namesFlag, namesOf } from "./flags.ts";
+import { daysLeft, dirFlag, namesFlag, namesOf } from "./flags.ts";
 
 const ACCOUNT = "acme-account";
 
@@ -61,17 +61,17 @@ export const acme: Command = async (argv, input) => {
   checkFree(first);
   const kept = folder.read(first)?.facts;
   if (kept && kept.id !== null) throw new UsageError(`${folder.file(first, "pem")} is that of a server of ours`);
-  const daysLeft = kept ? Math.floor((kept.notAfterMs - Date.now()) / DAY_MS) : 0;
+  const left = kept ? daysLeft(kept, Date.now()) : 0;
   const covers = kept !== undefined && names.every((name) => kept.names.includes(name));
-  if (covers && daysLeft >= flags.before) {
-    console.log(`kept ${folder.file(first, "pem")}: ${daysLeft} days left`);
+  if (covers && left >= flags.before) {
+    console.log(`kept ${folder.file(first, "pem")}: ${left} days left`);
     return 0;
   }
   if (!flags["terms-agreed"]) throw new UsageError("--terms-agreed is missing: read the authority's terms of service");
   const caCertificates = flags["ca-file"] === null ? null : readFile(flags["ca-file"], input.readTextFile);
 
   const accountKey = folder.readKey(ACCOUNT) ?? await makeAcmeKey();
-  folder.writeKey(ACCOUNT, accountKey);
+  await folder.writeKey(ACCOUNT, accountKey);
   const responder = new ChallengeResponder();
   // It tells strangers only what they are meant to hear, so no token has to guard it.
   const listening = listen(flags.listen, responder.handler, { log: createLogger({ program: "certs" }), token: "" });
@@ -79,7 +79,7 @@ export const acme: Command = async (argv, input) => {
     const directoryUrl = flags.staging ? stagingDirectory : flags.directory;
     const order = { names, email: flags.email, directoryUrl, accountKey, responder, caCertificates };
     const { certificate, key } = await orderCertificate(order);
-    folder.write(first, certificate, key);
+    await folder.write(first, certificate, key);
   } finally {
     await listening.close(1000);
   }

@@ -1,10 +1,15 @@
-/** Flags that several actions share. */
-import { checkFree, defaultLife } from "../../certs/mod.ts";
+/** What several actions share: flags, and how they count days. */
+import { type CertificateFacts, checkFree, defaultLife } from "../../certs/mod.ts";
 import { listFlag, numberFlag, stringFlag, UsageError } from "../../runtime/flags.ts";
 import { checkServerId } from "../../certs/names.ts";
 
 /** Milliseconds of a day. */
 export const DAY_MS = 86_400_000;
+
+/** Whole days until it expires; negative once it has. */
+export function daysLeft({ notAfterMs }: CertificateFacts, nowMs: number): number {
+  return Math.floor((notAfterMs - nowMs) / DAY_MS);
+}
 
 /** Where certificates are kept. */
 export const dirFlag = stringFlag("DIR", "./.metacdn/certs", "the folder with the authority and the certificates");

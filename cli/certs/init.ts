@@ -27,7 +27,7 @@ export const init: Command = async (argv, input) => {
   }
   const { dir, name, days } = parsed.flags;
   const folder = new CertsFolder(dir);
-  folder.writeCa(await makeCa({ name, nowMs: Date.now(), lifeMs: days * DAY_MS, serial: randomSerial() }));
+  await folder.writeCa(await makeCa({ name, nowMs: Date.now(), lifeMs: days * DAY_MS, serial: randomSerial() }));
   console.log(`wrote ${folder.file("ca", "pem")} and ${folder.file("ca", "key")}`);
   return 0;
 };

@@ -1,14 +1,8 @@
 /** `metacdn certs issue ID`: a server's certificate. */
 import { decodeBase64Url } from "@std/encoding/base64url";
-import {
-  CertsFolder,
-  identityOfKey,
-  issueCertificate,
-  makeIdentity,
-  makeKeyPair,
-  randomSerial,
-} from "../../certs/mod.ts";
+import { CertsFolder, issueCertificate, makeIdentity, makeKeyPair, randomSerial } from "../../certs/mod.ts";
 import { parseCommand, stringFlag, switchFlag, UsageError } from "../../runtime/flags.ts";
+import { identityKeyFrom } from "../../runtime/identity_key.ts";
 import type { Command } from "../command.ts";
 import { DAY_MS, daysFlag, dirFlag, idOf, namesFlag, namesOf } from "./flags.ts";
 
@@ -61,7 +55,7 @@ export const issue: Command = async (argv, input) => {
     ...(browsers ? await browserKey() : { tlsKey: null, key: null }),
   };
   const options = { ca, id, names, publicKey, tlsKey, nowMs, lifeMs: days * DAY_MS };
-  folder.write(id, await issueCertificate({ ...options, serial: randomSerial() }), key);
+  await folder.write(id, await issueCertificate({ ...options, serial: randomSerial() }), key);
   console.log(`wrote ${folder.file(id, "pem")}${key === null ? "" : ` and ${folder.file(id, "key")}`}`);
   return 0;
 };
@@ -69,7 +63,8 @@ export const issue: Command = async (argv, input) => {
 /** The key that is there stays: with it the server stays the one that others know. */
 async function ownIdentity(folder: CertsFolder, id: string) {
   const old = folder.readKey(id);
-  return { ...(old === null ? await makeIdentity() : identityOfKey(old)), tlsKey: null };
+  const identity = old === null ? await makeIdentity() : { key: old, publicKey: identityKeyFrom(old).publicKey };
+  return { ...identity, tlsKey: null };
 }
 
 async function browserKey() {

@@ -2,7 +2,7 @@
 import { CertsFolder, randomSerial, renewCertificate } from "../../certs/mod.ts";
 import { numberFlag, parseCommand, switchFlag, UsageError } from "../../runtime/flags.ts";
 import type { Command } from "../command.ts";
-import { DAY_MS, daysFlag, dirFlag, idOf } from "./flags.ts";
+import { DAY_MS, daysFlag, daysLeft, dirFlag, idOf } from "./flags.ts";
 
 const spec = {
   name: "certs renew",
@@ -35,13 +35,13 @@ export const renew: Command = async (argv, input) => {
   const nowMs = Date.now();
   const ca = folder.readCa(nowMs);
   for (const { name, certificate, facts } of all ? ours(folder) : [one(folder, idOf(parsed.args))]) {
-    const left = Math.floor((facts.notAfterMs - nowMs) / DAY_MS);
+    const left = daysLeft(facts, nowMs);
     if (left >= before) {
       console.log(`kept ${folder.file(name, "pem")}: ${left} days left`);
       continue;
     }
     const renewed = { ca, certificate, nowMs, lifeMs: days * DAY_MS, serial: randomSerial() };
-    folder.write(name, await renewCertificate(renewed), null);
+    await folder.write(name, await renewCertificate(renewed), null);
     console.log(`renewed ${folder.file(name, "pem")}`);
   }
   return 0;

@@ -1,8 +1,9 @@
 /** `metacdn certs show`: what there is. */
-import { type CertificateFacts, CertsFolder, readCertificate } from "../../certs/mod.ts";
+import { type CertificateFacts, CertsFolder } from "../../certs/mod.ts";
 import { parseCommand } from "../../runtime/flags.ts";
 import type { Command } from "../command.ts";
-import { DAY_MS, dirFlag } from "./flags.ts";
+import { columns } from "../table.ts";
+import { daysLeft, dirFlag } from "./flags.ts";
 
 const spec = {
   name: "certs show",
@@ -20,13 +21,12 @@ export const show: Command = (argv, input) => {
   const folder = new CertsFolder(parsed.flags.dir);
   const rows = folder.list().map(({ name, facts }) => row(name, facts.names.join(","), facts));
   const ca = folder.read("ca");
-  if (ca) rows.unshift(row("CA", ca.facts.issuer, readCertificate(ca.certificate)));
-  const widths = [0, 1, 2].map((column) => Math.max(0, ...rows.map((cells) => cells[column]!.length)));
-  for (const cells of rows) console.log(cells.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd());
+  if (ca) rows.unshift(row("CA", ca.facts.issuer, ca.facts));
+  for (const line of columns([], rows)) console.log(line);
   return Promise.resolve(0);
 };
 
-function row(name: string, names: string, { notAfterMs, fingerprint }: CertificateFacts): string[] {
-  const days = Math.floor((notAfterMs - Date.now()) / DAY_MS);
-  return [name, names, days < 0 ? "expired" : `${days} days left`, fingerprint];
+function row(name: string, names: string, facts: CertificateFacts): string[] {
+  const days = daysLeft(facts, Date.now());
+  return [name, names, days < 0 ? "expired" : `${days} days left`, facts.fingerprint];
 }

@@ -1,5 +1,5 @@
 /** Proxies and pricing servers: each answers, and none is the only one. Pure. */
-import { detailOf, everybody } from "./check_servers.ts";
+import { everybody, whyNot } from "./check_servers.ts";
 import { type Finding, finding } from "./finding.ts";
 import type { Facts } from "./gather.ts";
 import type { Probe } from "./probe.ts";
@@ -48,11 +48,8 @@ function checkProxy(ready: Probe, health: Probe, versions: ReadonlySet<string>):
 
 function troubleOf(kind: string, probe: Probe): Finding | null {
   const name = `${kind} ${baseOf(probe)}`;
-  if (probe.status === null) return finding("bad", `${name} does not answer`, probe.text);
-  if (probe.status !== 200) {
-    return finding("bad", `${name} is not ready`, detailOf(probe.text) || `status ${probe.status}`);
-  }
-  return null;
+  if (probe.status === 200) return null;
+  return finding("bad", `${name} ${probe.status === null ? "does not answer" : "is not ready"}`, whyNot(probe));
 }
 
 /** One machine that all hangs on. */

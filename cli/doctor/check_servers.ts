@@ -5,6 +5,7 @@ import { markText } from "../servers_text.ts";
 import { countText, durationText } from "../table.ts";
 import type { Facts } from "./gather.ts";
 import { type Finding, finding } from "./finding.ts";
+import type { Probe } from "./probe.ts";
 
 /** A mark older than this is history, though not forgotten. */
 const FRESH_MARK_MS = 24 * 3600_000;
@@ -39,10 +40,12 @@ export function checkServers(facts: Facts, nowMs: number): Finding[] {
 
 /** A server that was named on the command line. */
 function checkNamed(facts: Facts, { url, by, error }: Facts["views"][number]): Finding[] {
-  const { status, text } = facts.named.get(url)!;
+  const probe = facts.named.get(url)!;
   const what = by === url ? url : `${by} (${url})`;
-  if (status === null) return [finding("bad", `${what} does not answer`, text, "start it, or ask for another one")];
-  if (status !== 200) return [finding("bad", `${what} is not ready`, detailOf(text) || `status ${status}`)];
+  if (probe.status === null) {
+    return [finding("bad", `${what} does not answer`, whyNot(probe), "start it, or ask for another one")];
+  }
+  if (probe.status !== 200) return [finding("bad", `${what} is not ready`, whyNot(probe))];
   if (error) return [finding("bad", `${what} does not show its list of servers`, error)];
   return [];
 }
@@ -78,8 +81,7 @@ function checkOne(facts: Facts, server: wire.Server, nowMs: number): Finding[] {
   } else {
     if (error) found.push(finding("warn", `${id} is alive, with an error`, error));
     if (!named && probe && !answers) {
-      const why = probe.status === null ? probe.text : detailOf(probe.text) || `status ${probe.status}`;
-      found.push(finding("warn", `${id} does not answer here as ready`, why, "others say that it is alive"));
+      found.push(finding("warn", `${id} does not answer here as ready`, whyNot(probe), "others say that it is alive"));
     }
   }
   if (server.draining) {
@@ -159,8 +161,13 @@ function checkHosts(servers: wire.Server[]): Finding[] {
     );
 }
 
+/** Why a program is not ready: its own words, or why it did not answer. */
+export function whyNot({ status, text }: Probe): string {
+  return status === null ? text : detailOf(text) || `status ${status}`;
+}
+
 /** The words of a problem (RFC 9457), else the text itself, in short. */
-export function detailOf(text: string): string {
+function detailOf(text: string): string {
   try {
     const { detail, title } = JSON.parse(text) as { detail?: unknown; title?: unknown };
     if (typeof detail === "string") return detail.slice(0, 300);

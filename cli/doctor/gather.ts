@@ -35,17 +35,17 @@ export interface GatherOptions {
   pricing: readonly string[];
   token: string | null;
   timeoutMs: number;
-  /** Another `fetch`: for servers whose certificates are from our own CA. */
-  fetch?: typeof globalThis.fetch;
+  /** That trusts those whose certificates are from our own CA. */
+  fetch: typeof globalThis.fetch;
   now: () => number;
   /** Told of what is still waited for after `slowMs`. */
   note: (line: string) => void;
-  slowMs?: number;
+  slowMs: number;
 }
 
 /** Never throws for what others do or fail to do: that is what is reported. */
 export async function gather(options: GatherOptions): Promise<Facts> {
-  const { token, timeoutMs, now, note, slowMs = 1500, fetch = globalThis.fetch } = options;
+  const { token, timeoutMs, now, note, slowMs, fetch } = options;
   const client = new PeerClient({ token, fetch, source: "server" });
   const slowly = async <T>(what: string, work: Promise<T>): Promise<T> => {
     const timer = setTimeout(() => note(`waiting for ${what}`), slowMs);

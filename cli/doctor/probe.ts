@@ -35,11 +35,7 @@ export function skewOf(date: string | null, sentMs: number, receivedMs: number):
 /** GETs the URL without any secret. Never throws. */
 export async function probe(
   url: string,
-  { timeoutMs, now, fetch = globalThis.fetch }: {
-    timeoutMs: number;
-    now: () => number;
-    fetch?: typeof globalThis.fetch;
-  },
+  { timeoutMs, now, fetch }: { timeoutMs: number; now: () => number; fetch: typeof globalThis.fetch },
 ): Promise<Probe> {
   const sentMs = now();
   try {

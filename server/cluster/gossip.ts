@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { badRequest, CdnError, compareVersions, wire } from "../../proto/mod.ts";
+import { jittered } from "../../runtime/jitter.ts";
 import { words } from "../../runtime/peer_client.ts";
 import { Beliefs, type BeliefsOptions, MAX_ENTRIES } from "./beliefs.ts";
 import type { Life } from "./health.ts";
@@ -292,8 +293,4 @@ export class Gossip {
 
 function forbidden(message: string): CdnError {
   return new CdnError(message, { source: "client", status: 403 });
-}
-
-function jittered(ms: number, random: () => number): number {
-  return ms * (0.75 + random() / 2);
 }

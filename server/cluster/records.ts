@@ -11,16 +11,13 @@
  * which records are heard does not matter, and an old removal does not undo a later return.
  */
 import { clone } from "@bufbuild/protobuf";
-import { compareVersions, type Version, wire } from "../../proto/mod.ts";
+import { compareVersions, MAX_CERTIFICATE, type Version, wire } from "../../proto/mod.ts";
 
 /** Who wrote a record. */
 export type Kind = "own" | "admin";
 
 /** The most servers that are listed; both records of each fit into one list (1000). */
 export const MAX_SERVERS = 450;
-
-/** The longest certificate, in bytes. */
-const MAX_CERTIFICATE = 16_384;
 
 /** Who wrote this record: only what a server says of itself carries a key. */
 export function kindOf(record: wire.Server): Kind {

@@ -115,6 +115,8 @@ Deno.test("bytes that are no certificate are refused, and a changed certificate 
   assertStringIncludes(refusal(new Uint8Array()), "cannot be read");
   assertStringIncludes(refusal(crypto.getRandomValues(new Uint8Array(500))), "cannot be read");
   assertStringIncludes(refusal(new Uint8Array(1 << 20)), "too many");
+  assertStringIncludes(refusal(new Uint8Array(8193)), "too many");
+  assertStringIncludes(refusal(new Uint8Array(8192)), "cannot be read");
   const { cert, publicKey } = await newServer(ca);
   const good = der(cert);
   // What is signed follows the head of the outer sequence, and has a length of two bytes too (X.690 §8.1.3).

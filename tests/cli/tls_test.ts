@@ -17,7 +17,7 @@ async function folderWith(path: string, options: Parameters<typeof newServer>[1]
   await Deno.writeTextFile(folder.file("ca", "pem"), ca.certificate);
   const { file = "a", ...issued } = options;
   const { cert, key } = await newServer(ca, { id: "a", nowMs: now, ...issued });
-  folder.write(file, cert, key);
+  await folder.write(file, cert, key);
   return folder;
 }
 
@@ -29,6 +29,8 @@ Deno.test("a server does not start with a certificate that others would refuse: 
   const others = await folderWith(at("others"), { id: "b" });
   const otherHost = await folderWith(at("host"), { names: ["elsewhere.example"] });
   const otherKey = await folderWith(at("key"));
+  const names = Array.from({ length: 60 }, (_, n) => `${n}.${"long.".repeat(30)}example`);
+  const long = await folderWith(at("long"), { names: ["127.0.0.1", ...names] });
   Deno.removeSync(otherKey.file("a", "key"));
   const noCa = await folderWith(at("no-ca"));
   Deno.removeSync(noCa.file("ca", "pem"));
@@ -39,6 +41,7 @@ Deno.test("a server does not start with a certificate that others would refuse: 
     [others, [], "is the certificate of b, not of a"],
     [otherHost, [], "is for elsewhere.example, and others call this server by 127.0.0.1"],
     [good, ["--url", "https://a.example:8443"], "others call this server by a.example"],
+    [long, [], "others take at most 8192: issue it anew with fewer names"],
     [otherKey, [], "binds a to another key than this server has: issue it anew with"],
     [noCa, [], `Cannot read ${noCa.file("ca", "pem")}`],
     [good, ["--peers", "http://127.0.0.1:1"], "with --tls every URL must be https://"],

@@ -34,6 +34,22 @@ Deno.test("whatever failed, everybody has a place in the order", () => {
   }));
 });
 
+Deno.test("the first that answers is enough; where none does, each says why, and where nobody waits, none is blamed", async () => {
+  const fallbacks = new Fallbacks(100);
+  const asked: string[] = [];
+  const first = (alive: string, more: { most?: number; signal?: AbortSignal } = {}) =>
+    fallbacks.first(["a", "b", "c"], (url) => {
+      asked.push(url);
+      return alive.includes(url) ? Promise.resolve(`${url} it is`) : Promise.reject(new Error(`${url} is away`));
+    }, { now: () => asked.length, ...more });
+  assertEquals(await first("bc"), "b it is");
+  assertEquals(asked.splice(0), ["a", "b"]);
+  await assertRejects(() => first("", { most: 2 }), Error, "b is away; c is away");
+  assertEquals(asked.splice(0), ["b", "c"]);
+  await assertRejects(() => first("", { signal: AbortSignal.abort() }), Error, "a is away");
+  assertEquals(asked.splice(0), ["a"], "what was given up asks no other");
+});
+
 /** Lists by URL; one that is absent does not answer. */
 function directory(given: string[], lists: Record<string, string[]>) {
   const clock = { now: 0 };

@@ -2,6 +2,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { serveProxy } from "../../proxy/mod.ts";
 import { CdnError } from "../../proto/mod.ts";
+import type { FromWorker, ToWorker } from "../../proxy/messages.ts";
+import { LiveValue } from "../../runtime/live.ts";
+import type { TlsPair } from "../../runtime/tls_pair.ts";
 import { fakePricing, fakeServer, measured, testProxy, until } from "./kit.ts";
 
 /** A request over a connection of its own, so that the kernel picks a worker anew. */
@@ -92,5 +95,39 @@ Deno.test("an address that is taken is told, also by workers", async () => {
     } catch (error) {
       assert(error instanceof CdnError && error.message.includes("Cannot listen"), String(error));
     }
+  }
+});
+
+Deno.test("workers are sent the certificate that changed, and not the other one with it", async () => {
+  await using a = fakeServer("a");
+  const sent: ToWorker[] = [];
+  const spawn = () => {
+    const worker = {
+      onmessage: null as ((event: { data: FromWorker }) => void) | null,
+      postMessage(message: ToWorker) {
+        if (message.kind === "tls") sent.push(message);
+        if (message.kind === "start") {
+          queueMicrotask(() => worker.onmessage?.({ data: { kind: "listening", port: 1 } }));
+        }
+        if (message.kind === "stop") queueMicrotask(() => worker.onmessage?.({ data: { kind: "stopped" } }));
+      },
+      terminate() {},
+    };
+    return worker as unknown as Worker;
+  };
+  const ca = new LiveValue<readonly string[]>(["old"]);
+  const viewers = new LiveValue<TlsPair>({ cert: "old", key: "old" });
+  const proxy = await serveProxy({ settings: { servers: [a.url], pricing: [] }, tls: { ca, viewers } }, {
+    address: { hostname: "127.0.0.1", port: 0 },
+    workers: 2,
+    spawn,
+  });
+  try {
+    ca.set(["new"]);
+    assertEquals(sent.splice(0), [1, 2].map(() => ({ kind: "tls", tls: { ca: ["new"] } })));
+    viewers.set({ cert: "new", key: "new" });
+    assertEquals(sent, [1, 2].map(() => ({ kind: "tls", tls: { viewers: { cert: "new", key: "new" } } })));
+  } finally {
+    await proxy.close(500);
   }
 });

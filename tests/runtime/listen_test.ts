@@ -3,7 +3,7 @@ import { badRequest, CdnError } from "../../proto/mod.ts";
 import { UsageError } from "../../runtime/flags.ts";
 import { formatAddress, listen } from "../../runtime/listen.ts";
 import { silentLogger } from "../../runtime/log.ts";
-import { readSecrets } from "../../runtime/secrets.ts";
+import { readSecrets, readToken } from "../../runtime/secrets.ts";
 
 const quiet = { log: silentLogger, token: null };
 const here = { hostname: "127.0.0.1", port: 0 };
@@ -118,4 +118,8 @@ Deno.test("secrets come from files, else from the environment", () => {
     ]] as const
   ) assertStringIncludes(assertThrows(() => read(file), UsageError).message, words);
   assertThrows(() => read(null, "short"), UsageError, "--cluster-key-file");
+  const asked: string[] = [];
+  const token = readToken(null, { ...input, env: (name) => (asked.push(name), input.env(name)) });
+  assertEquals([token, asked], ["token-from-environment", ["METACDN_TOKEN"]], "nothing but the token is read");
+  assertThrows(() => readToken("odd", input), UsageError, "ASCII");
 });

@@ -63,7 +63,7 @@ async function shortLived(cluster: TlsCluster, id: string, lifeMs: number): Prom
   const ca = folder.readCa(Date.now());
   const { certificate } = folder.read(id)!;
   const renewed = await renewCertificate({ ca, certificate, nowMs: Date.now(), lifeMs, serial: randomSerial() });
-  folder.write(id, renewed, null);
+  await folder.write(id, renewed, null);
   return readCertificate(renewed).notAfterMs;
 }
 

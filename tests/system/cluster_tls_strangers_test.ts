@@ -75,7 +75,7 @@ Deno.test({
     const theirs = new CertsFolder(join(cluster.folder, "theirs"));
     const ca = await newCa("another CA", Date.now());
     const { cert, key } = await newServer(ca, { id: "b", nowMs: Date.now() });
-    theirs.write("b", cert, key);
+    await theirs.write("b", cert, key);
     // It believes a; a does not believe it.
     await Deno.writeTextFile(theirs.file("ca", "pem"), ca.certificate + await Deno.readTextFile(cluster.ca));
     const args = ["--tls", "--certs", theirs.path, "--peers", a.url];

@@ -100,6 +100,8 @@ Deno.test("a record that contradicts itself is at fault", () => {
   assertEquals(with_(own("b", 1), { signature: new Uint8Array() }), "is not signed");
   assertEquals(with_(own("b", 1), { publicKey: new Uint8Array(31) }), "has a malformed key");
   assertEquals(with_(own("b", 1), { certificate: new Uint8Array(1e5) }), "has a certificate that is too long");
+  assertEquals(with_(own("b", 1), { certificate: new Uint8Array(8193) }), "has a certificate that is too long");
+  assertEquals(with_(own("b", 1), { certificate: new Uint8Array(8192) }), null);
   assertEquals(with_(own("b", 1), { id: "c" }), "speaks for another server");
   assertEquals(with_(own("b", 1), { draining: true }), "says of itself what only admins say");
   assertEquals(with_(own("b", 1), { removed: true }), "says of itself what only admins say");
