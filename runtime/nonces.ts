@@ -8,6 +8,7 @@
  */
 import { join } from "@std/path";
 import { CdnError } from "../proto/mod.ts";
+import { writeAllSync } from "./files.ts";
 import { type Logger, silentLogger } from "./log.ts";
 
 /** How many nonces are remembered unless told. */
@@ -125,8 +126,7 @@ class NonceFile implements Disposable {
     try {
       if (nowMs > this.#turnMs && nowMs > this.#oldUntil) this.#turn();
       this.#file ??= open(this.#path);
-      const line = new TextEncoder().encode(`${untilMs} ${nonce}\n`);
-      for (let at = 0; at < line.length;) at += this.#file.writeSync(line.subarray(at));
+      writeAllSync(this.#file, new TextEncoder().encode(`${untilMs} ${nonce}\n`));
       if (this.#turnMs === Infinity) this.#turnMs = untilMs;
       this.#until = Math.max(this.#until, untilMs);
       this.#ill = false;

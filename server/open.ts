@@ -8,6 +8,7 @@
  *     cluster/       the list of servers, what is wanted of them, and beginnings of bodies
  */
 import { join } from "@std/path";
+import { writeAll } from "../runtime/files.ts";
 import { type IdentityKey, openIdentityKey, verifyEd25519 } from "../runtime/identity_key.ts";
 import { openNonces } from "../runtime/nonces.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
@@ -23,7 +24,6 @@ import {
   openPartials,
 } from "./cluster/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
-import { writeAll } from "./store/files.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { createUploads, type UploadLimits } from "./upload/mod.ts";
 

@@ -9,8 +9,8 @@
  */
 import { crc32 } from "node:zlib";
 import type { Manifest, Version } from "../../proto/mod.ts";
+import { ignoreMissing, writeAll, writeAllSync } from "../../runtime/files.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { ignoreMissing, writeAll } from "./files.ts";
 
 /** What happened to a path; or that all up to this change is told by the lines that follow. */
 export type Note = { put: Manifest } | { forget: { path: string; version: Version } } | { asOf: number };
@@ -50,7 +50,7 @@ export function openJournal(path: string, log: Logger): Journal {
     if (torn) file.truncateSync(length);
     torn = true;
     for (let line = waiting[0]; line; line = waiting[0]) {
-      for (let at = 0; at < line.length;) at += file.writeSync(line.subarray(at));
+      writeAllSync(file, line);
       length += line.length;
       waiting = waiting.slice(1);
     }

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { inTurns } from "../../../server/store/files.ts";
+import { inTurns } from "../../runtime/files.ts";
 
 /** Work that each run of waits to be let go on. */
 function heldBack(): { work: (key: string) => Promise<void>; runs: { key: string; end: (error?: Error) => void }[] } {
