@@ -37,6 +37,16 @@ export function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
+/** What `work` gives; null where what it asks for is not there. */
+export function ifThere<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch (error) {
+    ignoreMissing(error);
+    return null;
+  }
+}
+
 /** As `work`, but never twice at a time for one key: a run serves all who asked before it began. */
 export function inTurns(work: (key: string) => Promise<void>): (key: string) => Promise<void> {
   const running = new Map<string, Promise<void>>();

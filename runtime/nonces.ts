@@ -8,7 +8,7 @@
  */
 import { join } from "@std/path";
 import { CdnError } from "../proto/mod.ts";
-import { writeAllSync } from "./files.ts";
+import { ifThere, writeAllSync } from "./files.ts";
 import { type Logger, silentLogger } from "./log.ts";
 
 /** How many nonces are remembered unless told. */
@@ -168,13 +168,7 @@ function open(path: string): Deno.FsFile {
 }
 
 function linesOf(path: string, nowMs: number): [string, number][] {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  const text = ifThere(() => Deno.readTextFileSync(path)) ?? "";
   const lines: [string, number][] = [];
   for (const line of text.split("\n")) {
     const match = /^(\d{1,15}) ([\x21-\x7e]{8,64})$/.exec(line);

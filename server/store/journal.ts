@@ -9,7 +9,7 @@
  */
 import { crc32 } from "node:zlib";
 import type { Manifest, Version } from "../../proto/mod.ts";
-import { ignoreMissing, writeAll, writeAllSync } from "../../runtime/files.ts";
+import { ifThere, ignoreMissing, writeAll, writeAllSync } from "../../runtime/files.ts";
 import type { Logger } from "../../runtime/log.ts";
 
 /** What happened to a path; or that all up to this change is told by the lines that follow. */
@@ -82,9 +82,8 @@ export function openJournal(path: string, log: Logger): Journal {
 /** Reads all lines, and hands each whole one to `onLine` with its JSON. */
 export function readJournal(path: string, onLine: (json: string) => void = () => {}): JournalState {
   const state = { exists: false, lines: 0, faulty: 0, lastChange: 0 };
-  try {
+  ifThere(() => {
     for (const line of linesOf(path)) {
-      state.exists = true;
       const read = line && parse(line);
       if (read) {
         state.lines++;
@@ -93,9 +92,7 @@ export function readJournal(path: string, onLine: (json: string) => void = () =>
       } else if (line?.length !== 0) state.faulty++;
     }
     state.exists = true;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  });
   return state;
 }
 

@@ -24,7 +24,7 @@ import { setImmediate } from "node:timers";
 import { crc32 } from "node:zlib";
 import { join } from "@std/path";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
-import { syncFolder, writeAll } from "../../runtime/files.ts";
+import { ifThere, syncFolder, writeAll } from "../../runtime/files.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { atOnce, type DatabaseShape, openSoundDatabase } from "./database.ts";
 import { isUnreadable } from "./verified_stream.ts";
@@ -128,12 +128,7 @@ export async function openPacks(folder: string, { now, log }: { now: () => numbe
 
 /** True where there are packs in `folder`, which need not be open. */
 export function holdsPacks(folder: string): boolean {
-  try {
-    return packsIn(join(folder, "packs")).length > 0;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  return ifThere(() => packsIn(join(folder, "packs")).length > 0) ?? false;
 }
 
 class OpenPacks implements Packs {
