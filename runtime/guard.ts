@@ -44,7 +44,7 @@ export interface GuardOptions {
    * taken here, so that it cannot be played again from server to server.
    */
   isOthers?: (authority: string) => boolean;
-  /** The keys of servers; in memory unless given. */
+  /** The keys of servers; none is known unless given. */
   keyring?: Keyring;
   /** With TLS: reads a server's certificate. Then a key becomes known by its certificate alone. */
   verifyCertificate?: VerifyCertificate | null;

@@ -38,7 +38,7 @@ import {
   signaturesOf,
 } from "./http_signature.ts";
 import { type IdentityKey, PUBLIC_KEY_BYTES, verifyEd25519 } from "./identity_key.ts";
-import { type Keyring, MemoryKeyring, sameBytes } from "./keyring.ts";
+import { type Keyring, noKeyring, sameBytes } from "./keyring.ts";
 import { Nonces } from "./nonces.ts";
 
 /** The names under which the two signatures stand in the dictionaries. */
@@ -121,7 +121,7 @@ export interface VerifierOptions {
   windowMs?: number;
   /** In memory unless given. */
   nonces?: Nonces;
-  /** In memory unless given. */
+  /** The keys of servers; none is known unless given. */
   keyring?: Keyring;
   /** Given with TLS: then a key becomes known by its certificate alone. */
   verifyCertificate?: VerifyCertificate | null;
@@ -138,7 +138,7 @@ export class SignatureVerifier {
   /** @param key the cluster key; null where none is set: then servers alone are told by their signatures */
   constructor(
     key: Uint8Array | null,
-    { windowMs = REPLAY_WINDOW_MS, nonces = new Nonces(), keyring = new MemoryKeyring(), verifyCertificate = null }:
+    { windowMs = REPLAY_WINDOW_MS, nonces = new Nonces(), keyring = noKeyring, verifyCertificate = null }:
       VerifierOptions = {},
   ) {
     this.#key = key;
