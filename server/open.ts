@@ -12,6 +12,7 @@ import { writeAll } from "../runtime/files.ts";
 import { type IdentityKey, openIdentityKey, verifyEd25519 } from "../runtime/identity_key.ts";
 import { openNonces } from "../runtime/nonces.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
+import type { VerifyCertificate } from "../runtime/signature.ts";
 import { VERSION } from "../runtime/version.ts";
 import {
   byTimer,
@@ -53,8 +54,8 @@ export interface ServerTls {
   certificate: () => Uint8Array<ArrayBuffer>;
   /** Calls when there is a new one. */
   onRenewed: (listener: () => void) => void;
-  /** What another server's certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
-  verifyCertificate: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array; notBeforeMs?: number };
+  /** What another server's certificate proves. */
+  verifyCertificate: VerifyCertificate;
   /** Trusts our CA, and refuses plain text. */
   fetch: typeof globalThis.fetch;
 }
