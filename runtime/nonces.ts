@@ -12,7 +12,7 @@ import { ifThere, writeAllSync } from "./files.ts";
 import { type Logger, silentLogger } from "./log.ts";
 
 /** How many nonces are remembered unless told. */
-export const MOST_NONCES = 1_000_000;
+const MOST_NONCES = 1_000_000;
 
 /** A line with a time further ahead was written by a clock that was wrong, or is garbage. */
 const FURTHEST_MS = 24 * 3600_000;

@@ -24,7 +24,6 @@
  */
 import type { Buffer } from "node:buffer";
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
-import { encodeHex } from "@std/encoding/hex";
 import { encodeBase64Url } from "@std/encoding/base64url";
 import { CdnError, formatDigestField, identifier, parseDigestField } from "../proto/mod.ts";
 import {
@@ -308,5 +307,5 @@ export function sign(key: Uint8Array, base: string): Buffer {
 
 /** Names a key or a token without telling it: the first 8 hexadecimal digits of its SHA-256, for logs. */
 export function keyFingerprint(key: Uint8Array): string {
-  return encodeHex(createHash("sha256").update(key).digest().subarray(0, 4));
+  return sha256(key).slice(0, 8);
 }
