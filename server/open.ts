@@ -10,6 +10,7 @@
 import { join } from "@std/path";
 import { writeAll } from "../runtime/files.ts";
 import { type IdentityKey, openIdentityKey, verifyEd25519 } from "../runtime/identity_key.ts";
+import { silentLogger } from "../runtime/log.ts";
 import { openNonces } from "../runtime/nonces.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import type { VerifyCertificate } from "../runtime/signature.ts";
@@ -72,25 +73,31 @@ export async function openServer({
   scrubBytesPerSecond,
   egress,
   tls,
+  now = Date.now,
+  log = silentLogger,
   ...options
 }: OpenServerOptions): Promise<ContentServer> {
-  const store = await openDiskStore({
-    folder: join(data, "store"),
-    minFreeBytes,
-    ...(scrubBytesPerSecond !== undefined && { scrubBytesPerSecond }),
-    ...(options.now && { now: options.now }),
-    ...(options.log && { log: options.log }),
-  });
+  // What fails on the way closes what was opened before it.
+  await using opened = new AsyncDisposableStack();
+  const store = opened.use(
+    await openDiskStore({
+      folder: join(data, "store"),
+      minFreeBytes,
+      now,
+      log,
+      ...(scrubBytesPerSecond !== undefined && { scrubBytesPerSecond }),
+    }),
+  );
   const key = tls?.key ?? await openIdentityKey(data);
   const keys = keysOf(key, tls?.certificate);
   const verifyCertificate = tls?.verifyCertificate;
-  const nonces = openNonces(data, {
-    nowMs: (options.now ?? Date.now)(),
-    ...(options.log && { log: options.log }),
-  });
+  const nonces = openNonces(data, { nowMs: now(), log });
+  opened.move(); // from here on they are the server's
   return await createServer({
     ...options,
     ...(tls && { fetch: tls.fetch }),
+    now,
+    log,
     store,
     guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
     cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log }) => {
@@ -101,7 +108,12 @@ export async function openServer({
           return tls ? keys.certificate : null;
         },
       };
-      await Deno.mkdir(join(data, "cluster"), { recursive: true });
+      const folder = join(data, "cluster");
+      await Deno.mkdir(folder, { recursive: true });
+      using opening = new DisposableStack();
+      const ledger = opening.adopt(await openLedger(join(folder, "cluster.sqlite")), (one) => one.close());
+      const partials = await openPartials({ folder: join(folder, "partial"), nowMs: now(), minFreeBytes });
+      opening.move(); // from here on it is the cluster's
       const cluster = createCluster({
         self: { ...identity, software: VERSION },
         store,
@@ -109,9 +121,9 @@ export async function openServer({
         network: httpNetwork(
           new PeerClient({ clusterKey: secrets.clusterKey, codec, fetch, now, identity: identified }),
         ),
-        ledger: await openLedger(join(data, "cluster", "cluster.sqlite")),
-        partials: await openPartials({ folder: join(data, "cluster", "partial"), nowMs: now(), minFreeBytes }),
-        setAside: (manifests) => appendLines(join(data, "cluster", "set-aside.ndjson"), manifests),
+        ledger,
+        partials,
+        setAside: (manifests) => appendLines(join(folder, "set-aside.ndjson"), manifests),
         keys,
         ...(verifyCertificate && { verifyCertificate }),
         ...(egress && { egress }),

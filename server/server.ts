@@ -103,15 +103,15 @@ export async function createServer({
   random = Math.random,
   log = silentLogger,
 }: ServerOptions): Promise<ContentServer> {
+  // What fails on the way closes what was made before it.
+  await using made = new AsyncDisposableStack();
+  made.use(given);
+  if (guarding.nonces) made.use(guarding.nonces);
   const limits = { ...defaultLimits, ...givenLimits };
   const clock = new HybridClock(identity.id, random(), limits.maxAheadMs);
   const needs: Needs = { identity, store: given, clock, limits, secrets, codec, fetch, now, random, log };
   let ready = false;
 
-  // What fails on the way closes what was made before it.
-  await using made = new AsyncDisposableStack();
-  made.use(given);
-  if (guarding.nonces) made.use(guarding.nonces);
   const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
   // What the rest writes passes the cluster's view of the store, so that it knows of it.
   const { store } = cluster;
