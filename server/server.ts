@@ -1,6 +1,6 @@
 /** Puts the parts of one server together. */
 import { create } from "@bufbuild/protobuf";
-import { type Codec, jsonCodec, type Manifest, splitTarget, wire } from "../proto/mod.ts";
+import { type Codec, jsonCodec, type Manifest, wire } from "../proto/mod.ts";
 import { Guard, type GuardOptions, noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
@@ -158,7 +158,7 @@ export async function createServer({
       try {
         return await answer(request, parts);
       } catch (error) {
-        refusals.note(pathOf(request), error, { from: info?.remoteAddr?.hostname ?? "", nowMs: now() });
+        refusals.note(request, error, { from: info?.remoteAddr?.hostname ?? "", nowMs: now() });
         return problemResponse(error, log);
       }
     },
@@ -170,14 +170,6 @@ export async function createServer({
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-function pathOf({ url }: Request): string {
-  try {
-    return splitTarget(url).path;
-  } catch {
-    return "";
-  }
 }
 
 function alone({ identity, store }: Needs): Cluster {
