@@ -13,9 +13,7 @@
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
 import { CdnError, normalAuthority, splitTarget } from "../proto/mod.ts";
 import { readAll } from "./body.ts";
-import type { Keyring } from "./keyring.ts";
-import type { Nonces } from "./nonces.ts";
-import { type CheckBody, sha256, SignatureVerifier, type VerifyCertificate } from "./signature.ts";
+import { type CheckBody, sha256, SignatureVerifier, type VerifierOptions } from "./signature.ts";
 
 /** The secrets that a program was started with; null where not set. */
 export interface Secrets {
@@ -37,19 +35,13 @@ export interface ReadLimits {
 }
 
 /** What a {@link Guard} works with beside the secrets; each has a default. */
-export interface GuardOptions {
+export interface GuardOptions extends VerifierOptions {
   now?: () => number;
   /**
    * True for an authority (host and port) that is known to be another program's: what was signed for that one is not
    * taken here, so that it cannot be played again from server to server.
    */
   isOthers?: (authority: string) => boolean;
-  /** The keys of servers; in memory unless given. */
-  keyring?: Keyring;
-  /** With TLS: reads a server's certificate. Then a key becomes known by its certificate alone. */
-  verifyCertificate?: VerifyCertificate | null;
-  /** The nonces taken; in memory unless given. */
-  nonces?: Nonces;
 }
 
 /** Decides whether a request may do what it asks. Each method returns, or throws a 401 or 403. */

@@ -149,7 +149,7 @@ export function refused(why: string, cause?: unknown): CdnError {
     source: "client",
     status: 401,
     headers: { "www-authenticate": "Signature" },
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

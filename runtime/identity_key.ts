@@ -11,9 +11,9 @@ import { join } from "@std/path";
 import { CdnError } from "../proto/mod.ts";
 import { writeWholeFile } from "./whole_file.ts";
 
-/** Bytes of a public key, and of a signature. */
+/** Bytes of a public key. */
 export const PUBLIC_KEY_BYTES = 32;
-export const SIGNATURE_BYTES = 64;
+const SIGNATURE_BYTES = 64;
 
 /** A key pair. */
 export interface IdentityKey {
@@ -77,7 +77,7 @@ function privateKeyFrom(pem: string): KeyObject {
   if (key?.asymmetricKeyType === "ed25519") return key;
   throw new CdnError("The key must be an Ed25519 key in PKCS#8 (PEM): -----BEGIN PRIVATE KEY-----", {
     source: "client",
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

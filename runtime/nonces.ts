@@ -8,10 +8,11 @@
  */
 import { join } from "@std/path";
 import { CdnError } from "../proto/mod.ts";
+import { ifThere, writeAllSync } from "./files.ts";
 import { type Logger, silentLogger } from "./log.ts";
 
 /** How many nonces are remembered unless told. */
-export const MOST_NONCES = 1_000_000;
+const MOST_NONCES = 1_000_000;
 
 /** A line with a time further ahead was written by a clock that was wrong, or is garbage. */
 const FURTHEST_MS = 24 * 3600_000;
@@ -125,8 +126,7 @@ class NonceFile implements Disposable {
     try {
       if (nowMs > this.#turnMs && nowMs > this.#oldUntil) this.#turn();
       this.#file ??= open(this.#path);
-      const line = new TextEncoder().encode(`${untilMs} ${nonce}\n`);
-      for (let at = 0; at < line.length;) at += this.#file.writeSync(line.subarray(at));
+      writeAllSync(this.#file, new TextEncoder().encode(`${untilMs} ${nonce}\n`));
       if (this.#turnMs === Infinity) this.#turnMs = untilMs;
       this.#until = Math.max(this.#until, untilMs);
       this.#ill = false;
@@ -168,13 +168,7 @@ function open(path: string): Deno.FsFile {
 }
 
 function linesOf(path: string, nowMs: number): [string, number][] {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  const text = ifThere(() => Deno.readTextFileSync(path)) ?? "";
   const lines: [string, number][] = [];
   for (const line of text.split("\n")) {
     const match = /^(\d{1,15}) ([\x21-\x7e]{8,64})$/.exec(line);

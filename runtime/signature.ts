@@ -24,7 +24,6 @@
  */
 import type { Buffer } from "node:buffer";
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
-import { encodeHex } from "@std/encoding/hex";
 import { encodeBase64Url } from "@std/encoding/base64url";
 import { CdnError, formatDigestField, identifier, parseDigestField } from "../proto/mod.ts";
 import {
@@ -38,7 +37,7 @@ import {
   signaturesOf,
 } from "./http_signature.ts";
 import { type IdentityKey, PUBLIC_KEY_BYTES, verifyEd25519 } from "./identity_key.ts";
-import { type Keyring, MemoryKeyring, sameBytes } from "./keyring.ts";
+import { type Keyring, noKeyring, sameBytes } from "./keyring.ts";
 import { Nonces } from "./nonces.ts";
 
 /** The names under which the two signatures stand in the dictionaries. */
@@ -110,18 +109,20 @@ export type RequestHead = Pick<Request, "method" | "url" | "headers">;
 export type CheckBody = (body: Uint8Array | null, nowMs: number) => void;
 
 /**
- * Reads a certificate (DER) that is valid now and that our own CA issued to a server.
+ * Reads a certificate (DER) that is valid at `nowMs` and that our own CA issued to a server.
+ * `notBeforeMs` is since when it is valid, where that is known.
  * @throws {CdnError} that says why it is none.
  */
-export type VerifyCertificate = (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
+export type VerifyCertificate = (
+  der: Uint8Array,
+  nowMs: number,
+) => { id: string; publicKey: Uint8Array; notBeforeMs?: number };
 
 /** What a {@link SignatureVerifier} works with; each has a default. */
 export interface VerifierOptions {
-  /** How far `created` may lie from our clock, in milliseconds. */
-  windowMs?: number;
   /** In memory unless given. */
   nonces?: Nonces;
-  /** In memory unless given. */
+  /** The keys of servers; none is known unless given. */
   keyring?: Keyring;
   /** Given with TLS: then a key becomes known by its certificate alone. */
   verifyCertificate?: VerifyCertificate | null;
@@ -130,7 +131,6 @@ export interface VerifierOptions {
 /** Checks signatures, and remembers the nonces of the replay window. */
 export class SignatureVerifier {
   readonly #key: Uint8Array | null;
-  readonly #windowMs: number;
   readonly #nonces: Nonces;
   readonly #keyring: Keyring;
   readonly #verifyCertificate: VerifyCertificate | null;
@@ -138,11 +138,9 @@ export class SignatureVerifier {
   /** @param key the cluster key; null where none is set: then servers alone are told by their signatures */
   constructor(
     key: Uint8Array | null,
-    { windowMs = REPLAY_WINDOW_MS, nonces = new Nonces(), keyring = new MemoryKeyring(), verifyCertificate = null }:
-      VerifierOptions = {},
+    { nonces = new Nonces(), keyring = noKeyring, verifyCertificate = null }: VerifierOptions = {},
   ) {
     this.#key = key;
-    this.#windowMs = windowMs;
     this.#nonces = nonces;
     this.#keyring = keyring;
     this.#verifyCertificate = verifyCertificate;
@@ -254,12 +252,12 @@ export class SignatureVerifier {
       this.#requireFresh(nonce, createdMs, nowMs);
       last?.();
       // Only once all is known to be right: a stranger cannot fill the table.
-      this.#nonces.take(nonce, { nowMs, untilMs: nowMs + 2 * this.#windowMs });
+      this.#nonces.take(nonce, { nowMs, untilMs: nowMs + 2 * REPLAY_WINDOW_MS });
     };
   }
 
   #requireFresh(nonce: string, createdMs: number, nowMs: number): void {
-    if (Math.abs(nowMs - createdMs) > this.#windowMs) {
+    if (Math.abs(nowMs - createdMs) > REPLAY_WINDOW_MS) {
       throw refused("the signature's time is outside the replay window: are both clocks right?");
     }
     if (this.#nonces.has(nonce, nowMs)) throw refused("this request was played already");
@@ -309,5 +307,5 @@ export function sign(key: Uint8Array, base: string): Buffer {
 
 /** Names a key or a token without telling it: the first 8 hexadecimal digits of its SHA-256, for logs. */
 export function keyFingerprint(key: Uint8Array): string {
-  return encodeHex(createHash("sha256").update(key).digest().subarray(0, 4));
+  return sha256(key).slice(0, 8);
 }

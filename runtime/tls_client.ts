@@ -30,7 +30,7 @@ export interface TlsClient extends Disposable {
  */
 export function openTlsClient(
   caFile: string,
-  { log, everyMs = 30_000, plainLoopback = false }: { log: Logger; everyMs?: number; plainLoopback?: boolean },
+  { log, plainLoopback = false }: { log: Logger; plainLoopback?: boolean },
 ): TlsClient {
   let current: Trusting;
   const watch = watchFiles([caFile], () => {
@@ -43,7 +43,7 @@ export function openTlsClient(
     } catch (error) {
       log.error("the CA certificates changed to some that are of no use; those before stay", { error });
     }
-  }, { everyMs });
+  });
   try {
     current = readTrust(caFile);
   } catch (error) {
@@ -71,7 +71,7 @@ export function openTlsClient(
 }
 
 /** @throws {CdnError} for a URL that would send what it says in the clear. */
-export function requireTls(url: string): void {
+function requireTls(url: string): void {
   if (/^https:\/\//i.test(url)) return;
   throw new CdnError(`Cannot ask ${url.slice(0, 200)}: here it must be an https:// URL, because TLS is on`, {
     source: "peer",

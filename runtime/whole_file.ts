@@ -1,5 +1,6 @@
 /** Small files that are there whole or not at all, whatever dies while they are written. */
 import { dirname } from "@std/path";
+import { ignoreMissing, syncFolder, writeAll } from "./files.ts";
 
 /** Replaces a file: written beside it, made durable, renamed into its place. */
 export async function writeWholeFile(
@@ -9,17 +10,12 @@ export async function writeWholeFile(
 ): Promise<void> {
   const beside = `${path}.new`;
   // What a dead process left may have another mode, which opening would not change.
-  await Deno.remove(beside).catch((error) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  });
+  await Deno.remove(beside).catch(ignoreMissing);
   {
     using file = await Deno.open(beside, { write: true, createNew: true, mode });
-    const bytes = new TextEncoder().encode(text);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await writeAll(file, new TextEncoder().encode(text));
     await file.sync();
   }
   await Deno.rename(beside, path);
-  if (Deno.build.os === "windows") return; // it has no folders to sync, and needs none
-  using folder = await Deno.open(dirname(path), { read: true });
-  await folder.sync();
+  await syncFolder(dirname(path));
 }

@@ -8,9 +8,12 @@
  *     cluster/       the list of servers, what is wanted of them, and beginnings of bodies
  */
 import { join } from "@std/path";
+import { writeAll } from "../runtime/files.ts";
 import { type IdentityKey, openIdentityKey, verifyEd25519 } from "../runtime/identity_key.ts";
+import { silentLogger } from "../runtime/log.ts";
 import { openNonces } from "../runtime/nonces.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
+import type { VerifyCertificate } from "../runtime/signature.ts";
 import { VERSION } from "../runtime/version.ts";
 import {
   byTimer,
@@ -23,7 +26,6 @@ import {
   openPartials,
 } from "./cluster/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
-import { writeAll } from "./store/files.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { createUploads, type UploadLimits } from "./upload/mod.ts";
 
@@ -53,8 +55,8 @@ export interface ServerTls {
   certificate: () => Uint8Array<ArrayBuffer>;
   /** Calls when there is a new one. */
   onRenewed: (listener: () => void) => void;
-  /** What another server's certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
-  verifyCertificate: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array; notBeforeMs?: number };
+  /** What another server's certificate proves. */
+  verifyCertificate: VerifyCertificate;
   /** Trusts our CA, and refuses plain text. */
   fetch: typeof globalThis.fetch;
 }
@@ -71,25 +73,31 @@ export async function openServer({
   scrubBytesPerSecond,
   egress,
   tls,
+  now = Date.now,
+  log = silentLogger,
   ...options
 }: OpenServerOptions): Promise<ContentServer> {
-  const store = await openDiskStore({
-    folder: join(data, "store"),
-    minFreeBytes,
-    ...(scrubBytesPerSecond !== undefined && { scrubBytesPerSecond }),
-    ...(options.now && { now: options.now }),
-    ...(options.log && { log: options.log }),
-  });
+  // What fails on the way closes what was opened before it.
+  await using opened = new AsyncDisposableStack();
+  const store = opened.use(
+    await openDiskStore({
+      folder: join(data, "store"),
+      minFreeBytes,
+      now,
+      log,
+      ...(scrubBytesPerSecond !== undefined && { scrubBytesPerSecond }),
+    }),
+  );
   const key = tls?.key ?? await openIdentityKey(data);
   const keys = keysOf(key, tls?.certificate);
   const verifyCertificate = tls?.verifyCertificate;
-  const nonces = openNonces(data, {
-    nowMs: (options.now ?? Date.now)(),
-    ...(options.log && { log: options.log }),
-  });
+  const nonces = openNonces(data, { nowMs: now(), log });
+  opened.move(); // from here on they are the server's
   return await createServer({
     ...options,
     ...(tls && { fetch: tls.fetch }),
+    now,
+    log,
     store,
     guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
     cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log }) => {
@@ -100,7 +108,12 @@ export async function openServer({
           return tls ? keys.certificate : null;
         },
       };
-      await Deno.mkdir(join(data, "cluster"), { recursive: true });
+      const folder = join(data, "cluster");
+      await Deno.mkdir(folder, { recursive: true });
+      using opening = new DisposableStack();
+      const ledger = opening.adopt(await openLedger(join(folder, "cluster.sqlite")), (one) => one.close());
+      const partials = await openPartials({ folder: join(folder, "partial"), nowMs: now(), minFreeBytes });
+      opening.move(); // from here on it is the cluster's
       const cluster = createCluster({
         self: { ...identity, software: VERSION },
         store,
@@ -108,9 +121,9 @@ export async function openServer({
         network: httpNetwork(
           new PeerClient({ clusterKey: secrets.clusterKey, codec, fetch, now, identity: identified }),
         ),
-        ledger: await openLedger(join(data, "cluster", "cluster.sqlite")),
-        partials: await openPartials({ folder: join(data, "cluster", "partial"), nowMs: now(), minFreeBytes }),
-        setAside: (manifests) => appendLines(join(data, "cluster", "set-aside.ndjson"), manifests),
+        ledger,
+        partials,
+        setAside: (manifests) => appendLines(join(folder, "set-aside.ndjson"), manifests),
         keys,
         ...(verifyCertificate && { verifyCertificate }),
         ...(egress && { egress }),

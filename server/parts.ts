@@ -74,3 +74,11 @@ export interface Parts {
 export function isLive(manifest: Manifest | null): manifest is Manifest {
   return manifest !== null && !manifest.deleted;
 }
+
+/** The newest version of a path that is known here, whether its body is here or not; null where none is. */
+export async function newestOf(
+  path: string,
+  { cluster, store }: { cluster: Pick<Cluster, "wanted">; store: Pick<Store, "get"> },
+): Promise<Manifest | null> {
+  return cluster.wanted(path) ?? await store.get(path);
+}

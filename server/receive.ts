@@ -11,7 +11,7 @@ import {
 } from "../proto/mod.ts";
 import { contentLength, readChunks, tooLarge } from "../runtime/body.ts";
 import { readMetadata } from "./metadata_fields.ts";
-import { isLive, type Parts } from "./parts.ts";
+import { isLive, newestOf, type Parts } from "./parts.ts";
 import { checkPreconditions, validatorsOf } from "./serve/conditional.ts";
 import type { Precondition } from "./write.ts";
 
@@ -41,7 +41,7 @@ export async function receive(request: Request, path: string, parts: Parts): Pro
   const metadata = readMetadata(path, headers);
   const sha256 = expectedDigest(headers);
   const precondition = preconditionOf(request);
-  precondition?.(cluster.wanted(path) ?? await store.get(path));
+  precondition?.(await newestOf(path, parts));
 
   const chunks = readChunks(request.body, { limit: limits.maxObjectSize, idleMs: limits.idleMs });
   const staged = await store.stage(chunks, { ...(sha256 !== null && { sha256 }), ...(size !== null && { size }) });

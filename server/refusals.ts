@@ -1,5 +1,5 @@
 /** Who was refused as a peer, and why, in the log: an operator wants to know of a stranger, and of a wrong certificate. */
-import { CdnError, OWN_PREFIX } from "../proto/mod.ts";
+import { CdnError, OWN_PREFIX, splitTarget } from "../proto/mod.ts";
 import type { Logger } from "../runtime/log.ts";
 
 /** A peer that is refused asks again each second: the same is said once in so long, in milliseconds. */
@@ -18,8 +18,9 @@ export class Refusals {
   }
 
   /** Says so where `error` refuses a request of a peer for want of proof (401). */
-  note(path: string, error: unknown, { from, nowMs }: { from: string; nowMs: number }): void {
-    if (!(error instanceof CdnError) || error.status !== 401 || !path.startsWith(`${OWN_PREFIX}v1/peer/`)) return;
+  note(request: Pick<Request, "url">, error: unknown, { from, nowMs }: { from: string; nowMs: number }): void {
+    if (!(error instanceof CdnError) || error.status !== 401) return;
+    if (!splitTarget(request.url).path.startsWith(`${OWN_PREFIX}v1/peer/`)) return;
     if (nowMs - this.#sinceMs >= SILENCE_MS) {
       this.#said.clear();
       this.#sinceMs = nowMs;

@@ -1,6 +1,6 @@
 /** Puts the parts of one server together. */
 import { create } from "@bufbuild/protobuf";
-import { type Codec, jsonCodec, type Manifest, splitTarget, wire } from "../proto/mod.ts";
+import { type Codec, jsonCodec, type Manifest, wire } from "../proto/mod.ts";
 import { Guard, type GuardOptions, noSecrets, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
@@ -103,15 +103,15 @@ export async function createServer({
   random = Math.random,
   log = silentLogger,
 }: ServerOptions): Promise<ContentServer> {
+  // What fails on the way closes what was made before it.
+  await using made = new AsyncDisposableStack();
+  made.use(given);
+  if (guarding.nonces) made.use(guarding.nonces);
   const limits = { ...defaultLimits, ...givenLimits };
   const clock = new HybridClock(identity.id, random(), limits.maxAheadMs);
   const needs: Needs = { identity, store: given, clock, limits, secrets, codec, fetch, now, random, log };
   let ready = false;
 
-  // What fails on the way closes what was made before it.
-  await using made = new AsyncDisposableStack();
-  made.use(given);
-  if (guarding.nonces) made.use(guarding.nonces);
   const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
   // What the rest writes passes the cluster's view of the store, so that it knows of it.
   const { store } = cluster;
@@ -158,7 +158,7 @@ export async function createServer({
       try {
         return await answer(request, parts);
       } catch (error) {
-        refusals.note(pathOf(request), error, { from: info?.remoteAddr?.hostname ?? "", nowMs: now() });
+        refusals.note(request, error, { from: info?.remoteAddr?.hostname ?? "", nowMs: now() });
         return problemResponse(error, log);
       }
     },
@@ -170,14 +170,6 @@ export async function createServer({
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-function pathOf({ url }: Request): string {
-  try {
-    return splitTarget(url).path;
-  } catch {
-    return "";
-  }
 }
 
 function alone({ identity, store }: Needs): Cluster {

@@ -13,7 +13,7 @@ import {
 } from "../proto/mod.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { KeyedLock } from "./keyed_lock.ts";
-import { isLive } from "./parts.ts";
+import { isLive, newestOf } from "./parts.ts";
 import type { StagedBody, Store } from "./store/store.ts";
 
 /** Looks at the newest manifest of the path and throws (412) where the write must not happen. */
@@ -66,7 +66,7 @@ export function createWriter(
     }
     return lock.run(path, async (): Promise<Written> => {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const current = cluster.wanted(path) ?? await store.get(path);
+        const current = await newestOf(path, { cluster, store });
         const manifest = cluster.sign(decide(current, () => clock.next(now(), current?.version)));
         if (await store.put(manifest)) {
           return { manifest, copies: cluster.copies(manifest), created: !isLive(current) };

@@ -1,7 +1,7 @@
 /** Beginnings of bodies, in files named by the digest; on the store's own disk, so that a whole body need only be moved. */
 import { join } from "@std/path";
 import { isDigest } from "../../proto/mod.ts";
-import { ignoreMissing, writeAll } from "../store/files.ts";
+import { ignoreMissing, writeAll } from "../../runtime/files.ts";
 import { requireRoom, withRoom } from "../store/room.ts";
 import type { BodySource } from "../store/store.ts";
 import type { Partials, PartialWriter } from "./ports.ts";

@@ -8,9 +8,9 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "@std/path";
 import { isDigest } from "../../proto/mod.ts";
+import { ifThere, ignoreMissing, syncFolder, writeAll } from "../../runtime/files.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { type BlockCheck, BlockSums, digestCheck, WITHOUT_SUMS_BYTES } from "./block_sums.ts";
-import { ignoreMissing, syncFolder, writeAll } from "./files.ts";
 import { holdsPacks, openPacks, type Packed, type Packs } from "./packs.ts";
 import { isFull } from "./room.ts";
 import type { StagedBody } from "./store.ts";
@@ -87,12 +87,7 @@ export async function openBodies(folder: string, options: { now: () => number; l
 
   /** Null where there are none, or none that can be relied on. */
   function readSums(sha256: string): BlockSums | null {
-    try {
-      return BlockSums.decode(Deno.readFileSync(sumsPath(sha256)));
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return null;
-      throw error;
-    }
+    return ifThere(() => BlockSums.decode(Deno.readFileSync(sumsPath(sha256))));
   }
 
   /**
@@ -245,14 +240,10 @@ export async function openBodies(folder: string, options: { now: () => number; l
 
 /** True where the store in `folder`, which need not be open, has a body. */
 export function holdsBodies(folder: string): boolean {
-  return holdsPacks(folder) || FOLDERS.some((name) => {
-    try {
-      return Array.from(Deno.readDirSync(join(folder, "bodies", name))).some(({ name }) => isDigest(name));
-    } catch (error) {
-      ignoreMissing(error);
-      return false;
-    }
-  });
+  return holdsPacks(folder) ||
+    FOLDERS.some((name) =>
+      ifThere(() => [...Deno.readDirSync(join(folder, "bodies", name))].some(({ name }) => isDigest(name)))
+    );
 }
 
 /** Size, digest and sums of what `pieces` gives. */
@@ -294,9 +285,5 @@ async function writeHashed(
 }
 
 function removeQuietly(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    ignoreMissing(error);
-  }
+  ifThere(() => Deno.removeSync(path));
 }

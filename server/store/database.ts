@@ -1,6 +1,7 @@
 /** SQLite files of our own: durable, and open in one process at a time. */
 import { DatabaseSync } from "node:sqlite";
 import { CdnError } from "../../proto/mod.ts";
+import { ifThere } from "../../runtime/files.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { withRoom } from "./room.ts";
 
@@ -90,22 +91,14 @@ export function atOnce<T>(database: DatabaseSync, work: () => T): T {
 /** Gives a file a name with the time, where there is one; its new name. */
 export function setAside(path: string, now: () => number): string | null {
   const aside = path.replace(/(-wal)?$/, `.broken-${now()}$1`);
-  try {
+  return ifThere(() => {
     Deno.renameSync(path, aside);
     return aside;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+  });
 }
 
 function isEmpty(path: string): boolean {
-  try {
-    return Deno.statSync(path).size === 0;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return true;
-    throw error;
-  }
+  return ifThere(() => Deno.statSync(path).size === 0) ?? true;
 }
 
 /** True for what SQLite says of a file whose bytes are not what it wrote (SQLITE_CORRUPT, SQLITE_NOTADB). */

@@ -9,8 +9,8 @@
  */
 import { crc32 } from "node:zlib";
 import type { Manifest, Version } from "../../proto/mod.ts";
+import { ifThere, ignoreMissing, writeAll, writeAllSync } from "../../runtime/files.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { ignoreMissing, writeAll } from "./files.ts";
 
 /** What happened to a path; or that all up to this change is told by the lines that follow. */
 export type Note = { put: Manifest } | { forget: { path: string; version: Version } } | { asOf: number };
@@ -50,7 +50,7 @@ export function openJournal(path: string, log: Logger): Journal {
     if (torn) file.truncateSync(length);
     torn = true;
     for (let line = waiting[0]; line; line = waiting[0]) {
-      for (let at = 0; at < line.length;) at += file.writeSync(line.subarray(at));
+      writeAllSync(file, line);
       length += line.length;
       waiting = waiting.slice(1);
     }
@@ -82,9 +82,8 @@ export function openJournal(path: string, log: Logger): Journal {
 /** Reads all lines, and hands each whole one to `onLine` with its JSON. */
 export function readJournal(path: string, onLine: (json: string) => void = () => {}): JournalState {
   const state = { exists: false, lines: 0, faulty: 0, lastChange: 0 };
-  try {
+  ifThere(() => {
     for (const line of linesOf(path)) {
-      state.exists = true;
       const read = line && parse(line);
       if (read) {
         state.lines++;
@@ -93,9 +92,7 @@ export function readJournal(path: string, onLine: (json: string) => void = () =>
       } else if (line?.length !== 0) state.faulty++;
     }
     state.exists = true;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  });
   return state;
 }
 

@@ -24,9 +24,9 @@ import { setImmediate } from "node:timers";
 import { crc32 } from "node:zlib";
 import { join } from "@std/path";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
+import { ifThere, syncFolder, writeAll } from "../../runtime/files.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { atOnce, type DatabaseShape, openSoundDatabase } from "./database.ts";
-import { syncFolder, writeAll } from "./files.ts";
 import { isUnreadable } from "./verified_stream.ts";
 
 /** The most bytes of a body in a pack. A digest of so few is found as fast as a file is opened. */
@@ -128,12 +128,7 @@ export async function openPacks(folder: string, { now, log }: { now: () => numbe
 
 /** True where there are packs in `folder`, which need not be open. */
 export function holdsPacks(folder: string): boolean {
-  try {
-    return packsIn(join(folder, "packs")).length > 0;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  return ifThere(() => packsIn(join(folder, "packs")).length > 0) ?? false;
 }
 
 class OpenPacks implements Packs {

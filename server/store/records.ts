@@ -4,9 +4,9 @@
  */
 import { join } from "@std/path";
 import { compareVersions, type Manifest } from "../../proto/mod.ts";
+import { syncFolder } from "../../runtime/files.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { setAside } from "./database.ts";
-import { syncFolder } from "./files.ts";
 import { type Journal, type JournalState, type Note, openJournal, readJournal, writeJournal } from "./journal.ts";
 import { type ManifestIndex, openManifestIndex } from "./manifest_index.ts";
 import { isFull } from "./room.ts";

@@ -4,7 +4,7 @@
  * first name stays until the commit is recorded, so that a kill in between loses no byte.
  */
 import { join } from "@std/path";
-import { ignoreMissing, syncFolder, writeAll } from "../store/files.ts";
+import { ignoreMissing, syncFolder, writeAll } from "../../runtime/files.ts";
 import { requireRoom, withRoom } from "../store/room.ts";
 import { RunningDigest } from "./running_digest.ts";
 

@@ -1,4 +1,5 @@
 /** The upload sessions of a server. The states of a session stand in `session_table.ts`. */
+import { isDeepStrictEqual } from "node:util";
 import { join } from "@std/path";
 import { badRequest, CdnError, type Manifest, type Metadata, type wire } from "../../proto/mod.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
@@ -158,7 +159,8 @@ class OpenUploads implements Uploads {
       requireSame(session, wanted);
       if (session.state === "committed") return this.#message(session);
       if (session.state === "open") session = await this.#seal(session, wanted);
-      return await this.#finish(session, wanted);
+      if (session.state !== "stored") session = await this.#publish(session, wanted);
+      return await this.#secure(session);
     });
   }
 
@@ -176,7 +178,7 @@ class OpenUploads implements Uploads {
     if (!session || session.state === "committed") return session && this.#message(session);
     const expiresMs = this.at.now() + this.at.limits.idleMs;
     // What was stored has the older metadata: its bytes are here, and are written once more.
-    const again = session.state === "stored" && !isSame(session.metadata, metadata);
+    const again = session.state === "stored" && !isDeepStrictEqual(session.metadata, metadata);
     return this.#save({ ...session, metadata, expiresMs, ...(again && { state: "held", object: null }) });
   }
 
@@ -224,18 +226,18 @@ class OpenUploads implements Uploads {
   }
 
   /** Hands the bytes to the store, and makes the object visible. After a failure it can be tried again. */
-  async #finish(session: Session, body: StagedBody): Promise<wire.Upload> {
-    const { store, parts, write, now, limits } = this.at;
-    if (session.state === "stored") return await this.#secure(session);
-    let stored: Session;
+  async #publish(session: Session, body: StagedBody): Promise<Session> {
+    const { store, table, parts, write, now, limits } = this.at;
     try {
       if (session.state === "sealed") {
         await store.stage({ file: await parts.handOver(session.id), hashed: body }, body);
       }
       const { manifest, copies } = await write(session.path, body, session.metadata);
-      stored = { ...session, state: "stored", object: manifest, copies, expiresMs: now() + limits.idleMs };
-      this.#save(stored);
+      const expiresMs = now() + limits.idleMs;
+      const stored: Session = { ...session, state: "stored", object: manifest, copies, expiresMs };
+      table.set(stored);
       await parts.remove(session.id);
+      return stored;
     } catch (error) {
       // The store freed the body that it held when the session began, or someone took our file away.
       const lost = session.state === "held"
@@ -243,10 +245,9 @@ class OpenUploads implements Uploads {
         : error instanceof Deno.errors.NotFound;
       if (!lost) throw error;
       await parts.create(session.id);
-      this.#save({ ...session, state: "open", received: [] });
+      table.set({ ...session, state: "open", received: [] });
       throw incomplete(missingRanges([], body.size), "its bytes are not here any more: ");
     }
-    return await this.#secure(stored);
   }
 
   /** Waits until enough servers hold it. Where they do not in time, the session stays: a retry only waits again. */
@@ -302,10 +303,4 @@ class OpenUploads implements Uploads {
     if (session && session.expiresMs > this.at.now()) return session;
     throw badRequest("There is no such upload: it was never begun, was cancelled, or has expired", { status: 404 });
   }
-}
-
-function isSame(a: Metadata, b: Metadata): boolean {
-  const text = ({ mediaType, name, modifiedMs, meta }: Metadata) =>
-    JSON.stringify([mediaType, name, modifiedMs, Object.entries(meta).sort(([x], [y]) => x < y ? -1 : 1)]);
-  return text(a) === text(b);
 }

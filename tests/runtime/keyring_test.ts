@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { decodeBase64 } from "@std/encoding/base64";
-import { isNewerCertificate, MemoryKeyring, sameBytes } from "../../runtime/keyring.ts";
+import { noKeyring, sameBytes } from "../../runtime/keyring.ts";
+import { isNewerCertificate, MemoryKeyring } from "../kit/memory_keyring.ts";
 
 const [one, two, three] = [1, 2, 3].map((value) => new Uint8Array(32).fill(value)) as [
   Uint8Array,
@@ -76,3 +77,8 @@ const LATE =
   "MIHIMHwCAQEwBQYDK2VwMBExDzANBgNVBAMMBm5vZGUtYTAeFw0yNjA2MDEwMDAwMDBaFw0zNjAxMDEwMDAwMDBaMBExDzANBgNVBAMM" +
   "Bm5vZGUtYTAqMAUGAytlcAMhAJluxTn08RnFRFXGE7dkJI6+iaGtt6Owkcb2afEfOW8rMAUGAytlcANBAOxJWz22ConZB0h+RNt3V7mTB8MQ" +
   "PiUxmRWc20FVplP5RrR6K9wm/fq7OoYwla8ANu6ktY97nBzlEzmHiujehwQ=";
+
+Deno.test("no keyring knows nobody, and takes nobody", () => {
+  assert(!noKeyring.introduce("a", one, null));
+  assertEquals(noKeyring.keyOf("a"), null);
+});

@@ -9,6 +9,7 @@ import { problemResponse } from "../../runtime/problem.ts";
 import { messageResponse, readMessage } from "../../runtime/message.ts";
 import { parseRetryAfter, PeerClient } from "../../runtime/peer_client.ts";
 import { SignatureVerifier } from "../../runtime/signature.ts";
+import { MemoryKeyring } from "../kit/memory_keyring.ts";
 import { tempDir } from "../kit/mod.ts";
 
 const clusterKey = new TextEncoder().encode("a-cluster-key-of-some-length");
@@ -55,7 +56,7 @@ Deno.test("a server brings its key along until a peer has taken a request, and a
     return { id: "a", publicKey: key.publicKey };
   };
   const freshGuard = (certified: boolean) =>
-    new Guard({ token: null, clusterKey }, certified ? { verifyCertificate } : {});
+    new Guard({ token: null, clusterKey }, { keyring: new MemoryKeyring(), ...(certified && { verifyCertificate }) });
   let guard = freshGuard(false);
   let broken = false;
   const heard: string[] = [];

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { CdnError } from "../../proto/mod.ts";
 import { Guard, type GuardOptions, noSecrets, type Secrets } from "../../runtime/guard.ts";
 import { type IdentityKey, openIdentityKey } from "../../runtime/identity_key.ts";
-import { MemoryKeyring, sameBytes } from "../../runtime/keyring.ts";
+import { sameBytes } from "../../runtime/keyring.ts";
 import {
   randomNonce,
   REPLAY_WINDOW_MS,
@@ -12,6 +12,7 @@ import {
   signRequest,
   type VerifyCertificate,
 } from "../../runtime/signature.ts";
+import { MemoryKeyring } from "../kit/memory_keyring.ts";
 import { tempDir } from "../kit/mod.ts";
 
 const clusterKey = new TextEncoder().encode("a-cluster-key-of-some-length");
@@ -74,7 +75,7 @@ const signed = (server: ServerIdentity | null, change: Change = {}) =>
   request(fieldsOf(server, change), change.url, change.body ?? null);
 
 function guardOf(options: GuardOptions = {}, secrets = withKey): Guard {
-  return new Guard(secrets, { now: () => now, ...options });
+  return new Guard(secrets, { now: () => now, keyring: new MemoryKeyring(), ...options });
 }
 
 /** Who is let in; or the status and the words of the refusal. */

@@ -10,7 +10,8 @@ Deno.test("a refused peer is said once in ten minutes, each reason and address; 
   const said: LogFields[] = [];
   const refusals = new Refusals({ ...silentLogger, warn: (_: string, fields: LogFields = {}) => said.push(fields) });
   const ping = "/-/v1/peer/ping";
-  const note = (why: string, from: string, nowMs: number) => refusals.note(ping, refusal(why), { from, nowMs });
+  const note = (why: string, from: string, nowMs: number) =>
+    refusals.note({ url: ping }, refusal(why), { from, nowMs });
   for (let at = 0; at < 5; at++) note("wrong", "192.0.2.1", at * 1000);
   assertEquals(said, [{ from: "192.0.2.1", why: "wrong" }]);
   note("wrong", "192.0.2.2", 6000);
@@ -21,8 +22,8 @@ Deno.test("a refused peer is said once in ten minutes, each reason and address; 
   for (let at = 0; at < 1000; at++) note(`key ${at}`, "192.0.2.1", 600_001);
   assertEquals(said.length, 3 + 50);
 
-  refusals.note("/photo.jpg", refusal("no token"), { from: "192.0.2.1", nowMs: 2e6 });
-  refusals.note(ping, refusal("malformed", 400), { from: "192.0.2.1", nowMs: 2e6 });
-  refusals.note(ping, new Error("unexpected"), { from: "192.0.2.1", nowMs: 2e6 });
+  refusals.note({ url: "/photo.jpg" }, refusal("no token"), { from: "192.0.2.1", nowMs: 2e6 });
+  refusals.note({ url: ping }, refusal("malformed", 400), { from: "192.0.2.1", nowMs: 2e6 });
+  refusals.note({ url: ping }, new Error("unexpected"), { from: "192.0.2.1", nowMs: 2e6 });
   assertEquals(said.length, 3 + 50);
 });

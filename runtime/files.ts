@@ -1,4 +1,4 @@
-/** What the runtime's files lack. */
+/** What Deno's files lack. */
 
 /** Makes a file's bytes durable. */
 export async function syncFile(path: string): Promise<void> {
@@ -21,6 +21,11 @@ export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<vo
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
+/** As {@link writeAll}, in one tick. */
+export function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+}
+
 /** What both give, once both are over. */
 export async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
   await Promise.allSettled([a, b]);
@@ -30,6 +35,16 @@ export async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> 
 /** For `catch`: what is to be removed need not be there. */
 export function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
+/** What `work` gives; null where what it asks for is not there. */
+export function ifThere<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch (error) {
+    ignoreMissing(error);
+    return null;
+  }
 }
 
 /** As `work`, but never twice at a time for one key: a run serves all who asked before it began. */

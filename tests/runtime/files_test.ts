@@ -1,5 +1,5 @@
-import { assertEquals, assertRejects } from "@std/assert";
-import { inTurns } from "../../../server/store/files.ts";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { ifThere, inTurns } from "../../runtime/files.ts";
 
 /** Work that each run of waits to be let go on. */
 function heldBack(): { work: (key: string) => Promise<void>; runs: { key: string; end: (error?: Error) => void }[] } {
@@ -49,4 +49,11 @@ Deno.test("work in turns: a run that fails fails those alone who asked for it", 
   while (runs.length < 2) await Promise.resolve();
   runs[1]!.end();
   await Promise.all([second, third]);
+});
+
+Deno.test("null where it is not there; all else that fails is thrown on", () => {
+  const missing = `${import.meta.dirname}/no such folder`;
+  assertEquals(ifThere(() => [...Deno.readDirSync(missing)]), null);
+  assertEquals(ifThere(() => Deno.statSync(import.meta.dirname!).isDirectory), true);
+  assertThrows(() => ifThere(() => Deno.readDirSync(import.meta.filename!)), Deno.errors.NotADirectory);
 });
