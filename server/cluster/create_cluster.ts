@@ -27,7 +27,7 @@ import { Holders } from "./holders.ts";
 import { Links } from "./links.ts";
 import { Members, type Self } from "./members.ts";
 import { type Egress, rankSources, usualEgress } from "./paths.ts";
-import type { Keys, Ledger, Network, Partials } from "./ports.ts";
+import type { Keys, Ledger, Network, Partials, Peer } from "./ports.ts";
 import { Puller } from "./pull.ts";
 import { ReadThrough } from "./read_through.ts";
 import { Receiver } from "./receive.ts";
@@ -151,7 +151,6 @@ class RunningCluster implements Cluster {
       signal,
       sources: (size, hints) => this.#sources(size, hints),
       isWanted: (sha256) => ledger.wanted.byBody(sha256).length > 0,
-      urlOf: (id) => this.#urlOf(id),
       use: (id) => this.#links.use(id),
       onTransfer: (id, bytes, ms) => this.#links.transfer(id, bytes, ms),
       onFault: (id, sha256, reason) => {
@@ -180,7 +179,6 @@ class RunningCluster implements Cluster {
       signal,
       puller: this.#puller,
       sources: (size) => this.#sources(size, new Set()),
-      urlOf: (id) => this.#urlOf(id),
       onWrong: (id, reason) => this.#mark(id, reason),
     });
     this.#filler = new Filler({
@@ -541,13 +539,14 @@ class RunningCluster implements Cluster {
   }
 
   /** Origins that may hold a body, best first; those that said so before the others. */
-  #sources(size: number, hints: ReadonlySet<string>): string[] {
+  #sources(size: number, hints: ReadonlySet<string>): Peer[] {
     const alive = this.#origins().map(({ id }) => id).filter((id) => this.#isAlive(id));
     const said = [...hints].filter((id) => this.#members.get(id));
     const ranked = this.#rank([...new Set([...alive, ...said])], size);
     // A server that offered a body has it; another one may not have it yet.
     const sure = ranked.filter((id) => hints.has(id));
-    return [...sure, ...ranked.filter((id) => !hints.has(id))];
+    const best = [...sure, ...ranked.filter((id) => !hints.has(id))];
+    return best.flatMap((id) => this.#members.get(id) ?? []);
   }
 
   #rank(ids: readonly string[], size: number): string[] {
@@ -660,7 +659,7 @@ class RunningCluster implements Cluster {
     this.#tasks.add(task);
   }
 
-  #reach(id: string): { id: string; url: string } | null {
+  #reach(id: string): Peer | null {
     const server = this.#members.get(id);
     return server?.role === "origin" && this.#isAlive(id) ? { id, url: server.url } : null;
   }

@@ -6,6 +6,12 @@ import type { Manifest, wire } from "../../proto/mod.ts";
 import type { BodySource } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
 
+/** Another server that can be asked. */
+export interface Peer {
+  id: string;
+  url: string;
+}
+
 /** A body as another server begins to send it. */
 export interface IncomingBody {
   /** Where in the body the chunks start: what was asked for, or 0. */

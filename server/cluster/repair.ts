@@ -8,18 +8,12 @@ import { CdnError, type Manifest, type wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { Catalog } from "./catalog.ts";
-import type { Network } from "./ports.ts";
+import type { Network, Peer } from "./ports.ts";
 import { reconcile, type Tally } from "./reconcile.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { type Staleness, verdict } from "./stale.ts";
 import { answerLacks, answerManifests, type AnswerOptions, answerTree } from "./tree_answers.ts";
 import { type Schedule, Wake } from "./wake.ts";
-
-/** Another server that can be asked. */
-export interface Peer {
-  id: string;
-  url: string;
-}
 
 /** Those of the cluster's figures that repair goes by. */
 export type RepairSettings = Pick<
