@@ -8,7 +8,7 @@ import { words } from "../../runtime/peer_client.ts";
 import type { WantedTable } from "./ports.ts";
 import type { Puller } from "./pull.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
-import { MOST_BODIES, MOST_BYTES, SMALL_BYTES } from "./small_bodies.ts";
+import { isFull, SMALL_BYTES } from "./small_bodies.ts";
 import { type Schedule, Wake } from "./wake.ts";
 
 /** What a filler works with. */
@@ -115,7 +115,7 @@ export class Filler {
     };
     for (const manifest of manifests) {
       if (manifest.size > SMALL_BYTES) continue;
-      if (group.length === MOST_BODIES || bytes + manifest.size > MOST_BYTES) ask();
+      if (isFull(group.length, bytes, manifest.size)) ask();
       group.push(manifest);
       bytes += manifest.size;
     }
@@ -187,9 +187,7 @@ export class Filler {
   }
 
   async #gather(manifest: Manifest): Promise<void> {
-    if (this.#gathered.length === MOST_BODIES || this.#gatheredBytes + manifest.size > MOST_BYTES) {
-      await this.#bringGathered();
-    }
+    if (isFull(this.#gathered.length, this.#gatheredBytes, manifest.size)) await this.#bringGathered();
     this.#gathered.push(manifest);
     this.#gatheredBytes += manifest.size;
   }
