@@ -17,14 +17,14 @@ import { comparePaths } from "../store/path_order.ts";
 import { bodySize, type Store } from "../store/store.ts";
 import { digestBytes, DigestTree, entryDigest } from "./digest_tree.ts";
 import { Gate } from "./gate.ts";
-import type { WantedTable } from "./ports.ts";
+import type { Ledger, WantedTable } from "./ports.ts";
 import { horizonMs, HOUR_MS } from "./stale.ts";
 import type { Schedule } from "./wake.ts";
 
 /** What a catalog works with. */
 export interface CatalogOptions {
   store: Store;
-  ledger: { wanted: BatchTable };
+  ledger: Pick<Ledger, "wanted">;
   settings: { tombstoneMs: number };
   /** Milliseconds since 1970. */
   now: () => number;
@@ -34,9 +34,6 @@ export interface CatalogOptions {
   /** What others are told (`stale.ts`). */
   stale?: () => boolean;
 }
-
-/** A table of what is wanted that may save many in one go. */
-export type BatchTable = WantedTable & { setAll?(manifests: readonly Manifest[]): void };
 
 /** What is known of one path. */
 export interface Known {
@@ -67,7 +64,7 @@ export class Catalog {
   /** Of everything known. */
   readonly tree: DigestTree = new DigestTree();
   readonly #options: CatalogOptions;
-  readonly #wanted: BatchTable;
+  readonly #wanted: WantedTable;
   readonly #lock = new KeyedLock();
   readonly #gate = new Gate();
   readonly #onWanted: Listener[] = [];
@@ -333,9 +330,7 @@ export class Catalog {
     const batch = this.#batch;
     this.#batch = [];
     try {
-      const manifests = batch.map(({ manifest }) => manifest);
-      if (this.#wanted.setAll) this.#wanted.setAll(manifests);
-      else for (const manifest of manifests) this.#wanted.set(manifest);
+      this.#wanted.setAll(batch.map(({ manifest }) => manifest));
       for (const { resolve } of batch) resolve();
     } catch (error) {
       for (const { reject } of batch) reject(error);
