@@ -113,11 +113,14 @@ class RunningCluster implements Cluster {
   #startedMs = 0;
   /** There are others, or the config says so: without them we do not know what there is. */
   #expectsOthers = false;
+  /** The list has held another origin, in this run or an earlier one. */
+  #hadOthers: boolean;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     const { signal } = this.#stop;
     const { ledger, keys, now, settings, schedule } = parts;
+    this.#hadOthers = ledger.fact(OTHERS) !== null;
     // For waits: a wall clock that is put right must not make one of an hour of them.
     const steady = new SteadyClock(now, Infinity);
     this.#waiting = { ...parts, now: () => steady.read() };
@@ -129,7 +132,7 @@ class RunningCluster implements Cluster {
     this.#copies = new Copies({
       holders: this.#holders,
       counted: () => this.#origins().filter(({ draining }) => !draining).map(({ id }) => id),
-      own: () => parts.self.role === "origin" || !this.#everHadOthers() ? 1 : 0,
+      own: () => parts.self.role === "origin" || !this.#hadOthers ? 1 : 0,
       least: () => this.#leastCopies(),
       waitMs: settings.copiesWaitMs,
       schedule,
@@ -255,7 +258,7 @@ class RunningCluster implements Cluster {
     if (this.#parts.self.role === "origin") this.#repair.start();
     this.#follow();
     const others = [...new Set(peers)].filter((peer) => peer !== url);
-    this.#expectsOthers = others.length > 0 || this.#everHadOthers();
+    this.#expectsOthers = others.length > 0 || this.#hadOthers;
     for (const peer of others) this.#gossip.join(peer);
   }
 
@@ -579,7 +582,10 @@ class RunningCluster implements Cluster {
     if (!this.#started || this.#stop.signal.aborted) return;
     const { ledger } = this.#parts;
     this.#gossip.follow();
-    if (this.#origins().length > 0 && !this.#everHadOthers()) ledger.saveFact(OTHERS, "1");
+    if (this.#origins().length > 0 && !this.#hadOthers) {
+      ledger.saveFact(OTHERS, "1");
+      this.#hadOthers = true;
+    }
     this.#spreading.follow();
     this.#copies.changed();
   }
@@ -616,7 +622,7 @@ class RunningCluster implements Cluster {
   }
 
   #leastCopies(): number {
-    return this.#parts.settings.minCopies || (this.#expectsOthers || this.#everHadOthers() ? 2 : 1);
+    return this.#parts.settings.minCopies || (this.#expectsOthers || this.#hadOthers ? 2 : 1);
   }
 
   /** True where another server knew just what we know when it last spoke. */
@@ -625,17 +631,13 @@ class RunningCluster implements Cluster {
     return content !== null && this.#catalog.isSame(content);
   }
 
-  #everHadOthers(): boolean {
-    return this.#parts.ledger.fact(OTHERS) !== null;
-  }
-
   /** False while nothing was heard of others that there are, or what they know was not read yet. */
   #knowsAll(): boolean {
     if (!this.#started || !this.#catalog.ready) return false;
     if (this.#parts.self.role !== "origin") return true;
     if (this.#repair.settled || !this.#expectsOthers) return true;
     // Told of others, and taken by none yet: it has never known anything to answer by.
-    if (!this.#everHadOthers()) return false;
+    if (!this.#hadOthers) return false;
     const alive = this.#origins().some(({ id }) => this.#isAlive(id));
     return !alive && this.#parts.now() - this.#startedMs > HEAR_MS;
   }
