@@ -3,7 +3,12 @@
  * In the program sizes and times are numbers; on the wire (object.proto) they are 64-bit integers.
  */
 import { create } from "@bufbuild/protobuf";
-import { type Manifest as WireManifest, ManifestSchema } from "./gen/metacdn/v1/object_pb.ts";
+import {
+  type Manifest as WireManifest,
+  ManifestSchema,
+  type Version as WireVersion,
+  VersionSchema,
+} from "./gen/metacdn/v1/object_pb.ts";
 import type { Version } from "./version.ts";
 
 /** What an uploader says of an object. */
@@ -41,17 +46,16 @@ export function manifestToWire(manifest: Manifest): WireManifest {
     ...rest,
     size: BigInt(manifest.size),
     modifiedMs: BigInt(manifest.modifiedMs),
-    version: { wallMs: BigInt(version.wallMs), counter: version.counter, server: version.server },
+    version: versionToWire(version),
     ...(signature && { signature: Uint8Array.fromBase64(signature) }),
   });
 }
 
 /** From the wire's shape, which a codec has checked already. */
 export function manifestFromWire(wire: WireManifest): Manifest {
-  const { wallMs = 0n, counter = 0, server = "" } = wire.version ?? {};
   return {
     path: wire.path,
-    version: { wallMs: Number(wallMs), counter, server },
+    version: versionFromWire(wire.version),
     deleted: wire.deleted,
     sha256: wire.sha256,
     size: Number(wire.size),
@@ -61,6 +65,17 @@ export function manifestFromWire(wire: WireManifest): Manifest {
     meta: { ...wire.meta },
     ...(wire.signature.length > 0 && { signature: wire.signature.toBase64() }),
   };
+}
+
+/** A stamp to the wire's shape. */
+export function versionToWire({ wallMs, counter, server }: Version): WireVersion {
+  return create(VersionSchema, { wallMs: BigInt(wallMs), counter, server });
+}
+
+/** From the wire's shape; an absent one is older than any. */
+export function versionFromWire(wire: WireVersion | undefined): Version {
+  const { wallMs = 0n, counter = 0, server = "" } = wire ?? {};
+  return { wallMs: Number(wallMs), counter, server };
 }
 
 /** A tombstone for a path. */

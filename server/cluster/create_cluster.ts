@@ -8,6 +8,8 @@ import {
   normalAuthority,
   splitTarget,
   type Version,
+  versionFromWire,
+  versionToWire,
   wire,
 } from "../../proto/mod.ts";
 import { signManifest } from "../../proto/manifest_signature.ts";
@@ -450,7 +452,7 @@ class RunningCluster implements Cluster {
     },
     standing: ({ from: said, path, version }, from) => {
       this.#requireListed(said, from);
-      return standingOf({ catalog: this.#catalog, store: this.#parts.store }, path, versionOf(version!));
+      return standingOf({ catalog: this.#catalog, store: this.#parts.store }, path, versionFromWire(version));
     },
     lacks: (question, from) => {
       this.#requireListed(question.from, from);
@@ -522,10 +524,9 @@ class RunningCluster implements Cluster {
     return wallMs > this.#parts.now() + this.#parts.clock.maxAheadMs;
   }
 
-  async #askStanding(url: string, path: string, { wallMs, counter, server }: Version): Promise<wire.Standing> {
+  async #askStanding(url: string, path: string, version: Version): Promise<wire.Standing> {
     const { network, settings, self } = this.#parts;
-    const version = create(wire.VersionSchema, { wallMs: BigInt(wallMs), counter, server });
-    const question = create(wire.StandingQuestionSchema, { from: self.id, path, version });
+    const question = create(wire.StandingQuestionSchema, { from: self.id, path, version: versionToWire(version) });
     return await network.ask(url, "standing", question, {
       timeoutMs: settings.exchangeTimeoutMs,
       signal: this.#stop.signal,
@@ -534,7 +535,7 @@ class RunningCluster implements Cluster {
 
   /** Another server said that it holds what we offered, or something newer in its place. */
   #held(id: string, { path, version }: Manifest, newer: wire.Version | undefined): void {
-    const held = newer ? versionOf(newer) : version;
+    const held = newer ? versionFromWire(newer) : version;
     // Newer by a clock that is wrong is no copy of anything.
     if (newer && this.#isAhead(held)) return this.#health.refused(id, `its clock is ahead: ${path} is from the future`);
     this.#holders.note(id, { path, version: held });
@@ -695,8 +696,4 @@ class RunningCluster implements Cluster {
 function requireSpeaker(said: string, from: string | null): void {
   if (from === null || said === from) return;
   throw new CdnError(`A message of ${said} was signed by ${from}`, { source: "client", status: 403 });
-}
-
-function versionOf({ wallMs, counter, server }: wire.Version): Version {
-  return { wallMs: Number(wallMs), counter, server };
 }

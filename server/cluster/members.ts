@@ -1,6 +1,6 @@
 /** The list of servers, persisted: what we say of ourselves, and what we know of the others. */
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
-import { compareVersions, type Version, wire } from "../../proto/mod.ts";
+import { compareVersions, type Version, versionToWire, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { HybridClock } from "../../proto/clock.ts";
 import { Pins } from "./pins.ts";
@@ -334,10 +334,9 @@ export class Members {
     return record;
   }
 
-  #stamp(after?: Version) {
+  #stamp(after?: Version): wire.Version {
     const { clock, now } = this.#options;
-    const { wallMs, counter, server } = clock.next(now(), after);
-    return create(wire.VersionSchema, { wallMs: BigInt(wallMs), counter, server });
+    return versionToWire(clock.next(now(), after));
   }
 
   #warnOnce(key: string, message: string, fields: Record<string, unknown>): void {

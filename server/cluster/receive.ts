@@ -7,7 +7,7 @@ import {
   formatVersion,
   type Manifest,
   manifestFromWire,
-  manifestToWire,
+  versionToWire,
   wire,
 } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
@@ -188,7 +188,7 @@ export class Receiver {
     const known = await catalog.get(path);
     if (!known || catalog.isWanted(path)) return pulling;
     const order = compareVersions(known.version, version);
-    return order === 0 ? held : order > 0 ? { ...held, newer: manifestToWire(known).version! } : pulling;
+    return order === 0 ? held : order > 0 ? { ...held, newer: versionToWire(known.version) } : pulling;
   }
 
   async #within(ms: number, work: Promise<unknown>): Promise<void> {

@@ -1,6 +1,6 @@
 /** The answering side of repair: nodes of our digest tree, and what we know below them. */
 import { create } from "@bufbuild/protobuf";
-import { badRequest, CdnError, type Manifest, manifestToWire, wire } from "../../proto/mod.ts";
+import { badRequest, CdnError, type Manifest, manifestToWire, versionToWire, wire } from "../../proto/mod.ts";
 import type { Catalog, KeyPlace, Known } from "./catalog.ts";
 import {
   digestBytes,
@@ -92,8 +92,14 @@ export function answerLacks(
   const found = wanted.list(question.after, limit + 1);
   const page = found.slice(0, limit);
   const lacks = page.map((manifest) => {
-    const { path, version, sha256, size } = manifestToWire(manifest);
-    return create(wire.LacksPage_LackSchema, { path, version: version!, sha256, size, reason: reason(manifest) });
+    const { path, version, sha256, size } = manifest;
+    return create(wire.LacksPage_LackSchema, {
+      path,
+      version: versionToWire(version),
+      sha256,
+      size: BigInt(size),
+      reason: reason(manifest),
+    });
   });
   return create(wire.LacksPageSchema, { lacks, next: found.length > limit ? page.at(-1)!.path : "" });
 }
