@@ -520,8 +520,8 @@ class RunningCluster implements Cluster {
     log.warn("set aside what was written while the clock here was wrong", { objects: manifests.length });
   }
 
-  #isAhead({ wallMs }: Version): boolean {
-    return wallMs > this.#parts.now() + this.#parts.clock.maxAheadMs;
+  #isAhead(version: Version): boolean {
+    return this.#parts.clock.isAhead(version, this.#parts.now());
   }
 
   async #askStanding(url: string, path: string, version: Version): Promise<wire.Standing> {

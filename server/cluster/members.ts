@@ -75,10 +75,10 @@ export class Members {
 
   /** Writes our own record for this run, or with a new certificate; newer than those before. */
   announce(url: string): void {
-    const { self, ledger, keys, clock } = this.#options;
+    const { self, ledger, keys, clock, now } = this.#options;
     // A record that our own clock says is from the future was stamped while it was wrong: nobody took it.
     const earlier = this.#records.get(self.id, "own");
-    const before = earlier && stampOf(earlier).wallMs <= this.#options.now() + clock.maxAheadMs ? earlier : null;
+    const before = earlier && !clock.isAhead(stampOf(earlier), now()) ? earlier : null;
     this.#self = this.#sign({
       ...self,
       url,
@@ -253,7 +253,7 @@ export class Members {
       if (this.#records.view(record.id)) return "old";
       return { record, reason: "has no room: the list is full", fault: false };
     }
-    if (stamp.wallMs > now() + clock.maxAheadMs) {
+    if (clock.isAhead(stamp, now())) {
       return { record, reason: "is from a clock that is too far ahead", fault: false };
     }
     const isRemoved = kind === "own" ? this.#records.get(record.id, "admin")?.removed ?? false : record.removed;
