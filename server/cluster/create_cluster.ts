@@ -130,7 +130,7 @@ class RunningCluster implements Cluster {
     const onMark = (id: string, reason: string) => this.#mark(id, reason);
     this.#members = new Members(parts);
     const hasMembers = this.#members.others().length > 0;
-    const staleness = new Staleness({ ...parts, setAside: parts.setAside }, hasMembers);
+    const staleness = new Staleness(parts, hasMembers);
     this.#copies = new Copies({
       holders: this.#holders,
       counted: () => this.#origins().filter(({ draining }) => !draining).map(({ id }) => id),

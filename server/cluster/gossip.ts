@@ -93,11 +93,6 @@ export class Gossip {
     return this.#beliefs.state(id);
   }
 
-  /** A server called us, in whatever matter; the caller has proven who it is. */
-  heard(id: string): void {
-    this.#beliefs.heard(id);
-  }
-
   /**
    * Answers POST /-/v1/peer/ping.
    * @param from the proven id of the caller; null where nothing was proven

@@ -52,8 +52,6 @@ export interface ReconcileOptions {
   setAside: (manifests: Manifest[]) => Promise<void>;
   log: Logger;
   signal: AbortSignal;
-  /** Hears of each page that was learned. */
-  onProgress?: (tally: Tally) => void;
 }
 
 /** What a comparison came to. */
@@ -275,10 +273,8 @@ class Comparison {
         this.#refuse(news[at]!, outcome.reason.message);
       } else throw outcome.reason;
     }
-    if (learned === 0) return;
     this.tally.learned += learned;
     this.#results += learned;
-    this.#options.onProgress?.(this.tally);
   }
 
   /** The peer lacks a manifest of ours, or has an older one. */

@@ -53,7 +53,6 @@ export interface RepairOptions {
 
 interface Heard {
   digest: string;
-  objects: number;
   stale: boolean;
   /** Since when its content differs from ours; null where it does not. */
   differsMs: number | null;
@@ -68,7 +67,6 @@ interface Heard {
 
 const unheard: Heard = {
   digest: "",
-  objects: 0,
   stale: true,
   differsMs: null,
   failures: 0,
@@ -93,7 +91,6 @@ export class Repair {
   /** We have compared with somebody, or know the same: no need to hurry any more. */
   #settled = false;
   #expireMs = 0;
-  #progress = { learned: 0, total: 0 };
 
   constructor(options: RepairOptions) {
     this.#options = options;
@@ -122,11 +119,11 @@ export class Repair {
   }
 
   /** What a peer says of its content; with every ping. */
-  peerContent(id: string, { digest, objects, stale }: wire.ContentSummary): void {
+  peerContent(id: string, { digest, stale }: wire.ContentSummary): void {
     const { now, staleness, catalog } = this.#options;
     staleness.contact();
     const heard: Heard = this.#heard.get(id) ?? { ...unheard };
-    Object.assign(heard, { digest: digest.length === 8 ? digest.toHex() : "", objects: Number(objects), stale });
+    Object.assign(heard, { digest: digest.length === 8 ? digest.toHex() : "", stale });
     this.#heard.set(id, heard);
     if (heard.digest === "" || !catalog.ready) return;
     if (heard.digest === this.#mine()) {
@@ -137,16 +134,6 @@ export class Repair {
       heard.differsMs ??= now();
       this.#wake.call();
     }
-  }
-
-  /** A server was taken off the list. */
-  forgetPeer(id: string): void {
-    this.#heard.delete(id);
-  }
-
-  /** How far the index is: manifests that we know, of those that the peer knew with which we compare, or compared last. */
-  progress(): { learned: number; total: number } {
-    return { ...this.#progress };
   }
 
   /** POST /-/v1/peer/tree. @throws {CdnError} 400, or 503 while the catalog is read. */
@@ -175,12 +162,6 @@ export class Repair {
     const { catalog, staleness, network, trust, offer, onOlder, settings, self, log } = this.#options;
     const peerStale = () => this.#heard.get(id)?.stale ?? true;
     const startedStale = peerStale();
-    const total = this.#heard.get(id)?.objects ?? 0;
-    const note = () => {
-      const learned = catalog.tree.node("").count;
-      this.#progress = { learned, total: Math.max(learned, total) };
-    };
-    note();
     const tally = await reconcile({
       catalog,
       self,
@@ -199,11 +180,8 @@ export class Repair {
         staleness.setAside(manifests, { peer: id, forget: ({ path, version }) => catalog.forget(path, version) }),
       log,
       signal,
-      onProgress: note,
     });
     staleness.compared({ stale: startedStale || peerStale() });
-    const learned = catalog.tree.node("").count;
-    this.#progress = { learned, total: learned };
     return tally;
   }
 

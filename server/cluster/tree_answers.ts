@@ -134,7 +134,7 @@ export function wireBytes(manifest: Manifest): number {
 }
 
 /** A place as it stands in `next` and `after`. */
-export function placeToText({ key, manifest }: Pick<Known, "key" | "manifest">): string {
+function placeToText({ key, manifest }: Pick<Known, "key" | "manifest">): string {
   return keyName(key) + manifest.path;
 }
 
