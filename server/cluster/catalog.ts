@@ -55,7 +55,7 @@ type Row = KeyPlace & { held: Manifest | null; wanted: Manifest | null };
 /** Rows read in one go; in between others have their turn. */
 const PAGE = 1000;
 /** Paths of one key that are looked at: several are as rare as a collision of 48 bits. */
-const SAME_KEY = 64;
+export const SAME_KEY = 64;
 
 /** What this server knows. */
 export class Catalog {

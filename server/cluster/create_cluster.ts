@@ -33,6 +33,7 @@ import type { Keys, Ledger, Network, Partials, Peer } from "./ports.ts";
 import { Puller } from "./pull.ts";
 import { ReadThrough } from "./read_through.ts";
 import { Receiver } from "./receive.ts";
+import type { VerifyCertificate } from "./referee.ts";
 import { Repair } from "./repair.ts";
 import { type ClusterSettings, clusterSettings } from "./settings.ts";
 import { Spreading } from "./spreading.ts";
@@ -55,7 +56,7 @@ export interface ClusterDeps {
   setAside: (manifests: readonly Manifest[]) => Promise<void>;
   keys: Keys;
   /** With TLS: what a certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
-  verifyCertificate?: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
+  verifyCertificate?: VerifyCertificate;
   /** What a byte costs that leaves a place. */
   egress?: Egress;
   random: () => number;

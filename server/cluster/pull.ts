@@ -371,6 +371,7 @@ export class Puller {
       url,
       sha256,
       size,
+      have: before,
       idleMs: settings.pullIdleMs,
       signal: AbortSignal.any([signal, unwanted.signal]),
       onFresh: () => void flight.restarts++,

@@ -18,8 +18,7 @@ import type { Catalog } from "./catalog.ts";
 import type { Filler } from "./fill.ts";
 import type { Holders } from "./holders.ts";
 import type { ClusterSettings } from "./settings.ts";
-import { malformed } from "./reconcile.ts";
-import type { Trust } from "./trust.ts";
+import { malformed, type Trust } from "./trust.ts";
 import type { Schedule } from "./wake.ts";
 
 /** What a receiver works with. */

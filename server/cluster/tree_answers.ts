@@ -1,7 +1,7 @@
 /** The answering side of repair: nodes of our digest tree, and what we know below them. */
 import { create } from "@bufbuild/protobuf";
 import { badRequest, CdnError, type Manifest, manifestToWire, versionToWire, wire } from "../../proto/mod.ts";
-import type { Catalog, KeyPlace, Known } from "./catalog.ts";
+import { type Catalog, type KeyPlace, type Known, SAME_KEY } from "./catalog.ts";
 import {
   digestBytes,
   entryDigest,
@@ -23,7 +23,7 @@ export const limits = {
   /** A node with at most so many tells them rather than its children. 14 bytes each against 128 of the children. */
   entries: 16,
   /** Entries of one key: collisions of 48 bits. */
-  sameKey: 64,
+  sameKey: SAME_KEY,
 };
 
 /** Bytes of an entry on the wire: key and digest. */
