@@ -9,7 +9,6 @@
 import { create } from "@bufbuild/protobuf";
 import { CdnError, compareVersions, type Manifest, type Version, wire } from "../../proto/mod.ts";
 import { sameBytes } from "../../runtime/keyring.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import { KeyedLock } from "../keyed_lock.ts";
 import { KEYS, pathKey } from "../store/path_key.ts";
@@ -19,18 +18,13 @@ import { digestBytes, DigestTree, entryDigest } from "./digest_tree.ts";
 import { Gate } from "./gate.ts";
 import type { Ledger, WantedTable } from "./ports.ts";
 import { horizonMs, HOUR_MS } from "./stale.ts";
-import type { Schedule } from "./wake.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** What a catalog works with. */
-export interface CatalogOptions {
+export interface CatalogOptions extends Omit<Surroundings, "random"> {
   store: Store;
   ledger: Pick<Ledger, "wanted">;
   settings: { tombstoneMs: number };
-  /** Milliseconds since 1970. */
-  now: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
   /** What others are told (`stale.ts`). */
   stale?: () => boolean;
 }

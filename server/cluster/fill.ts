@@ -3,26 +3,21 @@
  * wanted. What is asked for by somebody who waits ({@link Filler.bring}) goes before; both share one flight a body.
  */
 import { CdnError, formatVersion, type Manifest } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { WantedTable } from "./ports.ts";
 import type { Puller } from "./pull.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { isFull, SMALL_BYTES } from "./small_bodies.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { Wake } from "./wake.ts";
 
 /** What a filler works with. */
-export interface FillerOptions {
+export interface FillerOptions extends Surroundings {
   wanted: WantedTable;
   puller: Pick<Puller, "pull" | "alsoAt" | "together">;
   /** The body was staged: makes visible what names it. */
   settle: (sha256: string) => Promise<unknown>;
   settings: ClusterSettings;
-  now: () => number;
-  random: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
   /** Nobody who could be asked has the body. */
   onMissing: (manifest: Manifest) => void;
 }

@@ -11,16 +11,15 @@ import type { Network } from "./ports.ts";
 import { Prober } from "./prober.ts";
 import { stampOf } from "./records.ts";
 import { type Backoff, backoffMs } from "./settings.ts";
+import type { Surroundings } from "./surroundings.ts";
 import type { Swim } from "./swim.ts";
 import { type SwimSettings, syncWaitMs } from "./swim_settings.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import { Wake } from "./wake.ts";
 
 /** What gossip works with. */
-export interface GossipOptions extends Omit<BeliefsOptions, "onDoubt" | "onBack"> {
+export interface GossipOptions extends Surroundings, Omit<BeliefsOptions, "onDoubt" | "onBack"> {
   network: Network;
   settings: SwimSettings & { exchangeTimeoutMs: number; backoff: Backoff };
-  schedule: Schedule;
-  signal: AbortSignal;
   /** A ping of ours was answered. */
   onRtt?(id: string, ms: number): void;
 }

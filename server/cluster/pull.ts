@@ -6,26 +6,21 @@
  * once the whole has been verified. So nobody ever gets a complete body that is not the right one.
  */
 import { CdnError } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { bodySize, type Store } from "../store/store.ts";
 import type { Network, Partials, Peer } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { Slots } from "./slots.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { words } from "../../runtime/peer_client.ts";
 import { transfer } from "./transfer.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import { Wake } from "./wake.ts";
 
 /** What a puller works with. */
-export interface PullerOptions {
+export interface PullerOptions extends Surroundings {
   store: Pick<Store, "stage" | "open">;
   network: Network;
   partials: Partials;
   settings: ClusterSettings;
-  now: () => number;
-  random: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
   /** True where something that is known still wants the body. */
   isWanted: (sha256: string) => boolean;
   /** Servers that may hold a body, best first; those that said so are `hints`. */

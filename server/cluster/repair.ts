@@ -5,15 +5,15 @@
  * again until one of both has changed.
  */
 import { CdnError, type Manifest, type wire } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Network, Peer } from "./ports.ts";
 import { reconcile, type Tally } from "./reconcile.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { type Staleness, verdict } from "./stale.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { answerLacks, answerManifests, type AnswerOptions, answerTree } from "./tree_answers.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import { Wake } from "./wake.ts";
 
 /** Those of the cluster's figures that repair goes by. */
 export type RepairSettings = Pick<
@@ -22,7 +22,7 @@ export type RepairSettings = Pick<
 >;
 
 /** What repair works with. */
-export interface RepairOptions {
+export interface RepairOptions extends Surroundings {
   /** Our id. */
   self: string;
   catalog: Catalog;
@@ -41,14 +41,8 @@ export interface RepairOptions {
   /** Why a body could not be had. */
   reason?: (manifest: Manifest) => string;
   settings: RepairSettings;
-  /** Of a clock that never goes back, for waits. */
-  now: () => number;
-  /** Of the wall clock, by which tombstones age; the same unless given. */
+  /** Of the wall clock, by which tombstones age; `now` is of one that never goes back, for waits. The same unless given. */
   wall?: () => number;
-  random: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
 }
 
 interface Heard {
