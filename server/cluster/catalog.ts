@@ -19,6 +19,7 @@ import { Gate } from "./gate.ts";
 import type { Ledger, WantedTable } from "./ports.ts";
 import { horizonMs, HOUR_MS } from "./stale.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { Tasks } from "./tasks.ts";
 
 /** What a catalog works with. */
 export interface CatalogOptions extends Omit<Surroundings, "random"> {
@@ -65,7 +66,7 @@ export class Catalog {
   readonly #onHeld: Listener[] = [];
   /** Tombstones that are known, by the hour of their version. */
   readonly #tombstones = new Map<number, number>();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #tasks = new Tasks();
   #batch: { manifest: Manifest; resolve: () => void; reject: (error: unknown) => void }[] = [];
   /** Up to here the tree counts what is known; null: everything. */
   #counted: KeyPlace | null = { key: -1, path: "" };
@@ -130,7 +131,7 @@ export class Catalog {
 
   /** Resolves when nothing of it runs any more; the signal must have been aborted. */
   async ended(): Promise<void> {
-    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    await this.#tasks.ended();
   }
 
   /** Hears of every manifest that becomes wanted. */
@@ -411,9 +412,7 @@ export class Catalog {
   }
 
   #track(work: Promise<unknown>): void {
-    const failed = (error: unknown) => this.#options.log.error("the catalog failed", { error: words(error) });
-    const done = work.catch(failed).finally(() => this.#running.delete(done));
-    this.#running.add(done);
+    this.#tasks.run(work, (error) => this.#options.log.error("the catalog failed", { error: words(error) }));
   }
 }
 

@@ -40,6 +40,7 @@ import { Spreading } from "./spreading.ts";
 import { Staleness } from "./stale.ts";
 import { SteadyClock } from "./steady_clock.ts";
 import type { State } from "./swim.ts";
+import { Tasks } from "./tasks.ts";
 import { Trust } from "./trust.ts";
 import type { Schedule } from "./wake.ts";
 
@@ -106,10 +107,8 @@ class RunningCluster implements Cluster {
   readonly #repair: Repair;
   readonly #abandon: Abandon;
   readonly #spreading: Spreading;
-  /** Requests of others that are being answered. */
-  readonly #answering = new Set<Promise<unknown>>();
-  /** What was begun in the background. */
-  readonly #tasks = new Set<Promise<unknown>>();
+  /** What was begun in the background, and requests of others that are being answered. */
+  readonly #tasks = new Tasks();
   /** The catalog is being read. */
   #reading: Promise<void> = Promise.resolve();
   #started = false;
@@ -283,7 +282,7 @@ class RunningCluster implements Cluster {
       this.#repair.ended(),
       this.#spreading.close(),
     ]);
-    await Promise.allSettled([...this.#answering, ...this.#tasks]);
+    await this.#tasks.ended();
     await this.#reading;
     await this.#catalog.ended();
     this.#parts.ledger.close();
@@ -360,12 +359,8 @@ class RunningCluster implements Cluster {
   ): Promise<Answer<Name>> {
     this.#requireOpen();
     const answer = Promise.resolve(this.#answers[name](question as never, from));
-    this.#answering.add(answer);
-    try {
-      return await answer as Answer<Name>;
-    } finally {
-      this.#answering.delete(answer);
-    }
+    this.#tasks.run(answer, () => {}); // who asks hears of it
+    return await answer as Answer<Name>;
   }
 
   keyOf(id: string): Uint8Array | null {
@@ -656,11 +651,10 @@ class RunningCluster implements Cluster {
   }
 
   #track(work: Promise<unknown>): void {
-    const task = work.catch((error) => {
+    this.#tasks.run(work, (error) => {
       if (this.#stop.signal.aborted || error instanceof CdnError) return;
       this.#parts.log.error("something failed in the background", { error });
-    }).finally(() => this.#tasks.delete(task));
-    this.#tasks.add(task);
+    });
   }
 
   #reach(id: string): Peer | null {

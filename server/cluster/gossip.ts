@@ -14,6 +14,7 @@ import { type Backoff, backoffMs } from "./settings.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { Swim } from "./swim.ts";
 import { type SwimSettings, syncWaitMs } from "./swim_settings.ts";
+import { Tasks } from "./tasks.ts";
 import { Wake } from "./wake.ts";
 
 /** What gossip works with. */
@@ -35,7 +36,7 @@ export class Gossip {
   readonly #beliefs: Beliefs;
   readonly #swim: Swim;
   readonly #prober: Prober;
-  readonly #tasks = new Set<Promise<unknown>>();
+  readonly #tasks = new Tasks();
   readonly #syncWake: Wake;
   /** Whole lists since the start, or since we were cut off. */
   #syncs = 0;
@@ -170,7 +171,7 @@ export class Gossip {
 
   /** Resolves when nothing runs any more; the signal must have been aborted. */
   async ended(): Promise<void> {
-    while (this.#tasks.size > 0) await Promise.allSettled(this.#tasks);
+    await this.#tasks.ended();
   }
 
   get #isOver(): boolean {
@@ -278,9 +279,7 @@ export class Gossip {
   }
 
   #run(task: Promise<unknown>): void {
-    this.#tasks.add(task);
-    task.catch((error) => this.#options.log.error("gossip failed", { error }))
-      .finally(() => this.#tasks.delete(task));
+    this.#tasks.run(task, (error) => this.#options.log.error("gossip failed", { error }));
   }
 }
 
