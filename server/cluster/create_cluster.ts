@@ -17,7 +17,8 @@ import type { Logger } from "../../runtime/log.ts";
 import type { HybridClock } from "../../proto/clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
-import { Abandon, standingOf } from "./abandon.ts";
+import { Abandon } from "./abandon.ts";
+import { type Answers, answersOf } from "./answers.ts";
 import { Catalog } from "./catalog.ts";
 import type { Cluster, Progress } from "./cluster.ts";
 import { Copies } from "./copies.ts";
@@ -107,6 +108,7 @@ class RunningCluster implements Cluster {
   readonly #repair: Repair;
   readonly #abandon: Abandon;
   readonly #spreading: Spreading;
+  readonly #answers: Answers;
   /** What was begun in the background, and requests of others that are being answered. */
   readonly #tasks = new Tasks();
   /** The catalog is being read. */
@@ -204,11 +206,12 @@ class RunningCluster implements Cluster {
       write: (manifest) => this.#catalog.store.put(this.sign(manifest)),
       onFound: (manifest, id) => this.#track(this.#filler.bring(manifest, id)),
     });
+    const isListed = (id: string) => this.#members.get(id) !== null;
     this.#receiver = new Receiver({
       ...parts,
       signal,
       catalog: this.#catalog,
-      isListed: (id) => this.#members.get(id) !== null,
+      isListed,
       holders: this.#holders,
       filler: this.#filler,
       trust: this.#trust,
@@ -233,6 +236,14 @@ class RunningCluster implements Cluster {
       reach: (id) => this.#reach(id),
       prefer: (peers) => this.#rank(peers.map(({ id }) => id), 0).flatMap((id) => this.#reach(id) ?? []),
       reason: ({ path }) => this.#filler.reason(path),
+    });
+    this.#answers = answersOf({
+      gossip: this.#gossip,
+      receiver: this.#receiver,
+      repair: this.#repair,
+      catalog: this.#catalog,
+      store: parts.store,
+      isListed,
     });
     this.#catalog.onWanted(() => this.#filler.changed());
     this.#catalog.onHeld((manifest) => {
@@ -358,9 +369,9 @@ class RunningCluster implements Cluster {
     from: string | null,
   ): Promise<Answer<Name>> {
     this.#requireOpen();
-    const answer = Promise.resolve(this.#answers[name](question as never, from));
+    const answer = Promise.resolve(this.#answers[name](question as never, from) as Answer<Name>);
     this.#tasks.run(answer, () => {}); // who asks hears of it
-    return await answer as Answer<Name>;
+    return await answer;
   }
 
   keyOf(id: string): Uint8Array | null {
@@ -430,31 +441,6 @@ class RunningCluster implements Cluster {
       log,
     });
   }
-
-  readonly #answers: { [Name in CallName]: (question: Question<Name>, from: string | null) => unknown } = {
-    ping: (ping, from) => this.#gossip.answerPing(ping, from),
-    servers: (list, from) => this.#gossip.answerServers(list, from),
-    offers: (offer, from) => {
-      requireSpeaker(offer.from, from);
-      return this.#receiver.receive(offer);
-    },
-    tree: (question, from) => {
-      this.#requireListed(question.from, from);
-      return this.#repair.answerTree(question);
-    },
-    manifests: (question, from) => {
-      this.#requireListed(question.from, from);
-      return this.#repair.answerManifests(question);
-    },
-    standing: ({ from: said, path, version }, from) => {
-      this.#requireListed(said, from);
-      return standingOf({ catalog: this.#catalog, store: this.#parts.store }, path, versionFromWire(version));
-    },
-    lacks: (question, from) => {
-      this.#requireListed(question.from, from);
-      return this.#repair.answerLacks(question);
-    },
-  };
 
   /** A small body that is held here; null where it is not, or is lost just now. */
   async #bytesOf(sha256: string): Promise<Uint8Array | null> {
@@ -670,12 +656,6 @@ class RunningCluster implements Cluster {
     return fault ?? (clock.observe(manifest.version, now()) ? null : "is from a clock that is too far ahead");
   }
 
-  #requireListed(said: string, from: string | null): void {
-    requireSpeaker(said, from);
-    if (this.#members.get(said)) return;
-    throw new CdnError(`Cannot answer: ${said} is not on the list of servers here`, { source: "client", status: 403 });
-  }
-
   #requireOpen(): void {
     if (this.#started && !this.#stop.signal.aborted) return;
     throw new CdnError("This server is not ready, or is closing", {
@@ -685,10 +665,4 @@ class RunningCluster implements Cluster {
       retryAfterSeconds: 2,
     });
   }
-}
-
-/** @throws {CdnError} 403 where a message is in the name of another server than the one that signed it. */
-function requireSpeaker(said: string, from: string | null): void {
-  if (from === null || said === from) return;
-  throw new CdnError(`A message of ${said} was signed by ${from}`, { source: "client", status: 403 });
 }
