@@ -30,7 +30,7 @@ export class HybridClock {
    * others would take, what it gave before does not count: else nobody took what we write until that time has come.
    */
   next(nowMs: number, after?: Version): Version {
-    if (this.#last.wallMs > nowMs + this.maxAheadMs) {
+    if (this.isAhead(this.#last, nowMs)) {
       this.#last = { wallMs: 0, counter: this.#base, server: this.server };
     }
     if (after) this.#see(after);
@@ -43,9 +43,14 @@ export class HybridClock {
     return this.#last;
   }
 
+  /** True for a stamp that is too far ahead of `nowMs` to be taken. */
+  isAhead({ wallMs }: Version, nowMs: number): boolean {
+    return wallMs > nowMs + this.maxAheadMs;
+  }
+
   /** Takes note of another server's stamp. False, and no note taken, where it is too far ahead of `nowMs`. */
   observe(version: Version, nowMs: number): boolean {
-    if (version.wallMs > nowMs + this.maxAheadMs) return false;
+    if (this.isAhead(version, nowMs)) return false;
     this.#see(version);
     return true;
   }

@@ -74,7 +74,8 @@ export function versionToWire({ wallMs, counter, server }: Version): WireVersion
 
 /** From the wire's shape; an absent one is older than any. */
 export function versionFromWire(wire: WireVersion | undefined): Version {
-  return { wallMs: Number(wire?.wallMs ?? 0n), counter: wire?.counter ?? 0, server: wire?.server ?? "" };
+  const { wallMs = 0n, counter = 0, server = "" } = wire ?? {};
+  return { wallMs: Number(wallMs), counter, server };
 }
 
 /** A tombstone for a path. */

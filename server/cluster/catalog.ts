@@ -9,7 +9,6 @@
 import { create } from "@bufbuild/protobuf";
 import { CdnError, compareVersions, type Manifest, type Version, wire } from "../../proto/mod.ts";
 import { sameBytes } from "../../runtime/keyring.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import { KeyedLock } from "../keyed_lock.ts";
 import { KEYS, pathKey } from "../store/path_key.ts";
@@ -17,26 +16,19 @@ import { comparePaths } from "../store/path_order.ts";
 import { bodySize, type Store } from "../store/store.ts";
 import { digestBytes, DigestTree, entryDigest } from "./digest_tree.ts";
 import { Gate } from "./gate.ts";
-import type { WantedTable } from "./ports.ts";
+import type { Ledger, WantedTable } from "./ports.ts";
 import { horizonMs, HOUR_MS } from "./stale.ts";
-import type { Schedule } from "./wake.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { Tasks } from "./tasks.ts";
 
 /** What a catalog works with. */
-export interface CatalogOptions {
+export interface CatalogOptions extends Omit<Surroundings, "random"> {
   store: Store;
-  ledger: { wanted: BatchTable };
+  ledger: Pick<Ledger, "wanted">;
   settings: { tombstoneMs: number };
-  /** Milliseconds since 1970. */
-  now: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
   /** What others are told (`stale.ts`). */
   stale?: () => boolean;
 }
-
-/** A table of what is wanted that may save many in one go. */
-export type BatchTable = WantedTable & { setAll?(manifests: readonly Manifest[]): void };
 
 /** What is known of one path. */
 export interface Known {
@@ -58,7 +50,7 @@ type Row = KeyPlace & { held: Manifest | null; wanted: Manifest | null };
 /** Rows read in one go; in between others have their turn. */
 const PAGE = 1000;
 /** Paths of one key that are looked at: several are as rare as a collision of 48 bits. */
-const SAME_KEY = 64;
+export const SAME_KEY = 64;
 
 /** What this server knows. */
 export class Catalog {
@@ -67,14 +59,14 @@ export class Catalog {
   /** Of everything known. */
   readonly tree: DigestTree = new DigestTree();
   readonly #options: CatalogOptions;
-  readonly #wanted: BatchTable;
+  readonly #wanted: WantedTable;
   readonly #lock = new KeyedLock();
   readonly #gate = new Gate();
   readonly #onWanted: Listener[] = [];
   readonly #onHeld: Listener[] = [];
   /** Tombstones that are known, by the hour of their version. */
   readonly #tombstones = new Map<number, number>();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #tasks = new Tasks();
   #batch: { manifest: Manifest; resolve: () => void; reject: (error: unknown) => void }[] = [];
   /** Up to here the tree counts what is known; null: everything. */
   #counted: KeyPlace | null = { key: -1, path: "" };
@@ -139,7 +131,7 @@ export class Catalog {
 
   /** Resolves when nothing of it runs any more; the signal must have been aborted. */
   async ended(): Promise<void> {
-    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    await this.#tasks.ended();
   }
 
   /** Hears of every manifest that becomes wanted. */
@@ -333,9 +325,7 @@ export class Catalog {
     const batch = this.#batch;
     this.#batch = [];
     try {
-      const manifests = batch.map(({ manifest }) => manifest);
-      if (this.#wanted.setAll) this.#wanted.setAll(manifests);
-      else for (const manifest of manifests) this.#wanted.set(manifest);
+      this.#wanted.setAll(batch.map(({ manifest }) => manifest));
       for (const { resolve } of batch) resolve();
     } catch (error) {
       for (const { reject } of batch) reject(error);
@@ -422,9 +412,7 @@ export class Catalog {
   }
 
   #track(work: Promise<unknown>): void {
-    const failed = (error: unknown) => this.#options.log.error("the catalog failed", { error: words(error) });
-    const done = work.catch(failed).finally(() => this.#running.delete(done));
-    this.#running.add(done);
+    this.#tasks.run(work, (error) => this.#options.log.error("the catalog failed", { error: words(error) }));
   }
 }
 

@@ -8,6 +8,8 @@ import {
   normalAuthority,
   splitTarget,
   type Version,
+  versionFromWire,
+  versionToWire,
   wire,
 } from "../../proto/mod.ts";
 import { signManifest } from "../../proto/manifest_signature.ts";
@@ -15,7 +17,8 @@ import type { Logger } from "../../runtime/log.ts";
 import type { HybridClock } from "../../proto/clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
-import { Abandon, standingOf } from "./abandon.ts";
+import { Abandon } from "./abandon.ts";
+import { type Answers, answersOf } from "./answers.ts";
 import { Catalog } from "./catalog.ts";
 import type { Cluster, Progress } from "./cluster.ts";
 import { Copies } from "./copies.ts";
@@ -27,16 +30,18 @@ import { Holders } from "./holders.ts";
 import { Links } from "./links.ts";
 import { Members, type Self } from "./members.ts";
 import { type Egress, rankSources, usualEgress } from "./paths.ts";
-import type { Keys, Ledger, Network, Partials } from "./ports.ts";
+import type { Keys, Ledger, Network, Partials, Peer } from "./ports.ts";
 import { Puller } from "./pull.ts";
 import { ReadThrough } from "./read_through.ts";
 import { Receiver } from "./receive.ts";
+import type { VerifyCertificate } from "./referee.ts";
 import { Repair } from "./repair.ts";
 import { type ClusterSettings, clusterSettings } from "./settings.ts";
 import { Spreading } from "./spreading.ts";
 import { Staleness } from "./stale.ts";
 import { SteadyClock } from "./steady_clock.ts";
 import type { State } from "./swim.ts";
+import { Tasks } from "./tasks.ts";
 import { Trust } from "./trust.ts";
 import type { Schedule } from "./wake.ts";
 
@@ -53,7 +58,7 @@ export interface ClusterDeps {
   setAside: (manifests: readonly Manifest[]) => Promise<void>;
   keys: Keys;
   /** With TLS: what a certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
-  verifyCertificate?: (der: Uint8Array, nowMs: number) => { id: string; publicKey: Uint8Array };
+  verifyCertificate?: VerifyCertificate;
   /** What a byte costs that leaves a place. */
   egress?: Egress;
   random: () => number;
@@ -103,21 +108,23 @@ class RunningCluster implements Cluster {
   readonly #repair: Repair;
   readonly #abandon: Abandon;
   readonly #spreading: Spreading;
-  /** Requests of others that are being answered. */
-  readonly #answering = new Set<Promise<unknown>>();
-  /** What was begun in the background. */
-  readonly #tasks = new Set<Promise<unknown>>();
+  readonly #answers: Answers;
+  /** What was begun in the background, and requests of others that are being answered. */
+  readonly #tasks = new Tasks();
   /** The catalog is being read. */
   #reading: Promise<void> = Promise.resolve();
   #started = false;
   #startedMs = 0;
   /** There are others, or the config says so: without them we do not know what there is. */
   #expectsOthers = false;
+  /** The list has held another origin, in this run or an earlier one. */
+  #hadOthers: boolean;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     const { signal } = this.#stop;
     const { ledger, keys, now, settings, schedule } = parts;
+    this.#hadOthers = ledger.fact(OTHERS) !== null;
     // For waits: a wall clock that is put right must not make one of an hour of them.
     const steady = new SteadyClock(now, Infinity);
     this.#waiting = { ...parts, now: () => steady.read() };
@@ -125,11 +132,11 @@ class RunningCluster implements Cluster {
     const onMark = (id: string, reason: string) => this.#mark(id, reason);
     this.#members = new Members(parts);
     const hasMembers = this.#members.others().length > 0;
-    const staleness = new Staleness({ ...parts, setAside: parts.setAside }, hasMembers);
+    const staleness = new Staleness(parts, hasMembers);
     this.#copies = new Copies({
       holders: this.#holders,
       counted: () => this.#origins().filter(({ draining }) => !draining).map(({ id }) => id),
-      own: () => parts.self.role === "origin" || !this.#everHadOthers() ? 1 : 0,
+      own: () => parts.self.role === "origin" || !this.#hadOthers ? 1 : 0,
       least: () => this.#leastCopies(),
       waitMs: settings.copiesWaitMs,
       schedule,
@@ -151,7 +158,6 @@ class RunningCluster implements Cluster {
       signal,
       sources: (size, hints) => this.#sources(size, hints),
       isWanted: (sha256) => ledger.wanted.byBody(sha256).length > 0,
-      urlOf: (id) => this.#urlOf(id),
       use: (id) => this.#links.use(id),
       onTransfer: (id, bytes, ms) => this.#links.transfer(id, bytes, ms),
       onFault: (id, sha256, reason) => {
@@ -180,7 +186,6 @@ class RunningCluster implements Cluster {
       signal,
       puller: this.#puller,
       sources: (size) => this.#sources(size, new Set()),
-      urlOf: (id) => this.#urlOf(id),
       onWrong: (id, reason) => this.#mark(id, reason),
     });
     this.#filler = new Filler({
@@ -201,11 +206,12 @@ class RunningCluster implements Cluster {
       write: (manifest) => this.#catalog.store.put(this.sign(manifest)),
       onFound: (manifest, id) => this.#track(this.#filler.bring(manifest, id)),
     });
+    const isListed = (id: string) => this.#members.get(id) !== null;
     this.#receiver = new Receiver({
       ...parts,
       signal,
       catalog: this.#catalog,
-      isListed: (id) => this.#members.get(id) !== null,
+      isListed,
       holders: this.#holders,
       filler: this.#filler,
       trust: this.#trust,
@@ -230,6 +236,14 @@ class RunningCluster implements Cluster {
       reach: (id) => this.#reach(id),
       prefer: (peers) => this.#rank(peers.map(({ id }) => id), 0).flatMap((id) => this.#reach(id) ?? []),
       reason: ({ path }) => this.#filler.reason(path),
+    });
+    this.#answers = answersOf({
+      gossip: this.#gossip,
+      receiver: this.#receiver,
+      repair: this.#repair,
+      catalog: this.#catalog,
+      store: parts.store,
+      isListed,
     });
     this.#catalog.onWanted(() => this.#filler.changed());
     this.#catalog.onHeld((manifest) => {
@@ -257,7 +271,7 @@ class RunningCluster implements Cluster {
     if (this.#parts.self.role === "origin") this.#repair.start();
     this.#follow();
     const others = [...new Set(peers)].filter((peer) => peer !== url);
-    this.#expectsOthers = others.length > 0 || this.#everHadOthers();
+    this.#expectsOthers = others.length > 0 || this.#hadOthers;
     for (const peer of others) this.#gossip.join(peer);
   }
 
@@ -279,7 +293,7 @@ class RunningCluster implements Cluster {
       this.#repair.ended(),
       this.#spreading.close(),
     ]);
-    await Promise.allSettled([...this.#answering, ...this.#tasks]);
+    await this.#tasks.ended();
     await this.#reading;
     await this.#catalog.ended();
     this.#parts.ledger.close();
@@ -355,13 +369,9 @@ class RunningCluster implements Cluster {
     from: string | null,
   ): Promise<Answer<Name>> {
     this.#requireOpen();
-    const answer = Promise.resolve(this.#answers[name](question as never, from));
-    this.#answering.add(answer);
-    try {
-      return await answer as Answer<Name>;
-    } finally {
-      this.#answering.delete(answer);
-    }
+    const answer = Promise.resolve(this.#answers[name](question as never, from) as Answer<Name>);
+    this.#tasks.run(answer, () => {}); // who asks hears of it
+    return await answer;
   }
 
   keyOf(id: string): Uint8Array | null {
@@ -432,31 +442,6 @@ class RunningCluster implements Cluster {
     });
   }
 
-  readonly #answers: { [Name in CallName]: (question: Question<Name>, from: string | null) => unknown } = {
-    ping: (ping, from) => this.#gossip.answerPing(ping, from),
-    servers: (list, from) => this.#gossip.answerServers(list, from),
-    offers: (offer, from) => {
-      requireSpeaker(offer.from, from);
-      return this.#receiver.receive(offer);
-    },
-    tree: (question, from) => {
-      this.#requireListed(question.from, from);
-      return this.#repair.answerTree(question);
-    },
-    manifests: (question, from) => {
-      this.#requireListed(question.from, from);
-      return this.#repair.answerManifests(question);
-    },
-    standing: ({ from: said, path, version }, from) => {
-      this.#requireListed(said, from);
-      return standingOf({ catalog: this.#catalog, store: this.#parts.store }, path, versionOf(version!));
-    },
-    lacks: (question, from) => {
-      this.#requireListed(question.from, from);
-      return this.#repair.answerLacks(question);
-    },
-  };
-
   /** A small body that is held here; null where it is not, or is lost just now. */
   async #bytesOf(sha256: string): Promise<Uint8Array | null> {
     try {
@@ -517,14 +502,13 @@ class RunningCluster implements Cluster {
     log.warn("set aside what was written while the clock here was wrong", { objects: manifests.length });
   }
 
-  #isAhead({ wallMs }: Version): boolean {
-    return wallMs > this.#parts.now() + this.#parts.clock.maxAheadMs;
+  #isAhead(version: Version): boolean {
+    return this.#parts.clock.isAhead(version, this.#parts.now());
   }
 
-  async #askStanding(url: string, path: string, { wallMs, counter, server }: Version): Promise<wire.Standing> {
+  async #askStanding(url: string, path: string, version: Version): Promise<wire.Standing> {
     const { network, settings, self } = this.#parts;
-    const version = create(wire.VersionSchema, { wallMs: BigInt(wallMs), counter, server });
-    const question = create(wire.StandingQuestionSchema, { from: self.id, path, version });
+    const question = create(wire.StandingQuestionSchema, { from: self.id, path, version: versionToWire(version) });
     return await network.ask(url, "standing", question, {
       timeoutMs: settings.exchangeTimeoutMs,
       signal: this.#stop.signal,
@@ -533,7 +517,7 @@ class RunningCluster implements Cluster {
 
   /** Another server said that it holds what we offered, or something newer in its place. */
   #held(id: string, { path, version }: Manifest, newer: wire.Version | undefined): void {
-    const held = newer ? versionOf(newer) : version;
+    const held = newer ? versionFromWire(newer) : version;
     // Newer by a clock that is wrong is no copy of anything.
     if (newer && this.#isAhead(held)) return this.#health.refused(id, `its clock is ahead: ${path} is from the future`);
     this.#holders.note(id, { path, version: held });
@@ -541,13 +525,14 @@ class RunningCluster implements Cluster {
   }
 
   /** Origins that may hold a body, best first; those that said so before the others. */
-  #sources(size: number, hints: ReadonlySet<string>): string[] {
+  #sources(size: number, hints: ReadonlySet<string>): Peer[] {
     const alive = this.#origins().map(({ id }) => id).filter((id) => this.#isAlive(id));
     const said = [...hints].filter((id) => this.#members.get(id));
     const ranked = this.#rank([...new Set([...alive, ...said])], size);
     // A server that offered a body has it; another one may not have it yet.
     const sure = ranked.filter((id) => hints.has(id));
-    return [...sure, ...ranked.filter((id) => !hints.has(id))];
+    const best = [...sure, ...ranked.filter((id) => !hints.has(id))];
+    return best.flatMap((id) => this.#members.get(id) ?? []);
   }
 
   #rank(ids: readonly string[], size: number): string[] {
@@ -580,7 +565,10 @@ class RunningCluster implements Cluster {
     if (!this.#started || this.#stop.signal.aborted) return;
     const { ledger } = this.#parts;
     this.#gossip.follow();
-    if (this.#origins().length > 0 && !this.#everHadOthers()) ledger.saveFact(OTHERS, "1");
+    if (this.#origins().length > 0 && !this.#hadOthers) {
+      ledger.saveFact(OTHERS, "1");
+      this.#hadOthers = true;
+    }
     this.#spreading.follow();
     this.#copies.changed();
   }
@@ -617,7 +605,7 @@ class RunningCluster implements Cluster {
   }
 
   #leastCopies(): number {
-    return this.#parts.settings.minCopies || (this.#expectsOthers || this.#everHadOthers() ? 2 : 1);
+    return this.#parts.settings.minCopies || (this.#expectsOthers || this.#hadOthers ? 2 : 1);
   }
 
   /** True where another server knew just what we know when it last spoke. */
@@ -626,17 +614,13 @@ class RunningCluster implements Cluster {
     return content !== null && this.#catalog.isSame(content);
   }
 
-  #everHadOthers(): boolean {
-    return this.#parts.ledger.fact(OTHERS) !== null;
-  }
-
   /** False while nothing was heard of others that there are, or what they know was not read yet. */
   #knowsAll(): boolean {
     if (!this.#started || !this.#catalog.ready) return false;
     if (this.#parts.self.role !== "origin") return true;
     if (this.#repair.settled || !this.#expectsOthers) return true;
     // Told of others, and taken by none yet: it has never known anything to answer by.
-    if (!this.#everHadOthers()) return false;
+    if (!this.#hadOthers) return false;
     const alive = this.#origins().some(({ id }) => this.#isAlive(id));
     return !alive && this.#parts.now() - this.#startedMs > HEAR_MS;
   }
@@ -653,14 +637,13 @@ class RunningCluster implements Cluster {
   }
 
   #track(work: Promise<unknown>): void {
-    const task = work.catch((error) => {
+    this.#tasks.run(work, (error) => {
       if (this.#stop.signal.aborted || error instanceof CdnError) return;
       this.#parts.log.error("something failed in the background", { error });
-    }).finally(() => this.#tasks.delete(task));
-    this.#tasks.add(task);
+    });
   }
 
-  #reach(id: string): { id: string; url: string } | null {
+  #reach(id: string): Peer | null {
     const server = this.#members.get(id);
     return server?.role === "origin" && this.#isAlive(id) ? { id, url: server.url } : null;
   }
@@ -673,12 +656,6 @@ class RunningCluster implements Cluster {
     return fault ?? (clock.observe(manifest.version, now()) ? null : "is from a clock that is too far ahead");
   }
 
-  #requireListed(said: string, from: string | null): void {
-    requireSpeaker(said, from);
-    if (this.#members.get(said)) return;
-    throw new CdnError(`Cannot answer: ${said} is not on the list of servers here`, { source: "client", status: 403 });
-  }
-
   #requireOpen(): void {
     if (this.#started && !this.#stop.signal.aborted) return;
     throw new CdnError("This server is not ready, or is closing", {
@@ -688,14 +665,4 @@ class RunningCluster implements Cluster {
       retryAfterSeconds: 2,
     });
   }
-}
-
-/** @throws {CdnError} 403 where a message is in the name of another server than the one that signed it. */
-function requireSpeaker(said: string, from: string | null): void {
-  if (from === null || said === from) return;
-  throw new CdnError(`A message of ${said} was signed by ${from}`, { source: "client", status: 403 });
-}
-
-function versionOf({ wallMs, counter, server }: wire.Version): Version {
-  return { wallMs: Number(wallMs), counter, server };
 }

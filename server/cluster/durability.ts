@@ -54,7 +54,7 @@ export interface DurabilityInput {
 }
 
 /** The most paths that a risk names. */
-export const MAX_EXAMPLES = 5;
+const MAX_EXAMPLES = 5;
 
 const KINDS = ["server", "provider", "region", "jurisdiction", "operator"] as const;
 

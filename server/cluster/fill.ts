@@ -3,26 +3,21 @@
  * wanted. What is asked for by somebody who waits ({@link Filler.bring}) goes before; both share one flight a body.
  */
 import { CdnError, formatVersion, type Manifest } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { WantedTable } from "./ports.ts";
 import type { Puller } from "./pull.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
-import { MOST_BODIES, MOST_BYTES, SMALL_BYTES } from "./small_bodies.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import { isFull, SMALL_BYTES } from "./small_bodies.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { Wake } from "./wake.ts";
 
 /** What a filler works with. */
-export interface FillerOptions {
+export interface FillerOptions extends Surroundings {
   wanted: WantedTable;
   puller: Pick<Puller, "pull" | "alsoAt" | "together">;
   /** The body was staged: makes visible what names it. */
   settle: (sha256: string) => Promise<unknown>;
   settings: ClusterSettings;
-  now: () => number;
-  random: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
   /** Nobody who could be asked has the body. */
   onMissing: (manifest: Manifest) => void;
 }
@@ -115,7 +110,7 @@ export class Filler {
     };
     for (const manifest of manifests) {
       if (manifest.size > SMALL_BYTES) continue;
-      if (group.length === MOST_BODIES || bytes + manifest.size > MOST_BYTES) ask();
+      if (isFull(group.length, bytes, manifest.size)) ask();
       group.push(manifest);
       bytes += manifest.size;
     }
@@ -187,9 +182,7 @@ export class Filler {
   }
 
   async #gather(manifest: Manifest): Promise<void> {
-    if (this.#gathered.length === MOST_BODIES || this.#gatheredBytes + manifest.size > MOST_BYTES) {
-      await this.#bringGathered();
-    }
+    if (isFull(this.#gathered.length, this.#gatheredBytes, manifest.size)) await this.#bringGathered();
     this.#gathered.push(manifest);
     this.#gatheredBytes += manifest.size;
   }

@@ -1,5 +1,5 @@
 /** Gathers what `durability.ts` judges: what each origin lacks, asked of each that answers. */
-import { type Manifest, wire } from "../../proto/mod.ts";
+import { type Manifest, versionFromWire, type wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { Store } from "../store/store.ts";
@@ -61,8 +61,7 @@ async function lacksOf(
       const page = await askLacks(server.url, after);
       for (const { path, version, size } of page.lacks) {
         if (!version) continue;
-        const { wallMs, counter, server: writer } = version;
-        found.push({ path, version: { wallMs: Number(wallMs), counter, server: writer }, size: Number(size) });
+        found.push({ path, version: versionFromWire(version), size: Number(size) });
       }
       if (page.next === "") return found;
       if (found.length > MOST_LACKS || page.next <= after) return "unasked";

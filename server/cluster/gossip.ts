@@ -12,16 +12,16 @@ import type { Network } from "./ports.ts";
 import { Prober } from "./prober.ts";
 import { stampOf } from "./records.ts";
 import { type Backoff, backoffMs } from "./settings.ts";
+import type { Surroundings } from "./surroundings.ts";
 import type { Swim } from "./swim.ts";
 import { type SwimSettings, syncWaitMs } from "./swim_settings.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import { Tasks } from "./tasks.ts";
+import { Wake } from "./wake.ts";
 
 /** What gossip works with. */
-export interface GossipOptions extends Omit<BeliefsOptions, "onDoubt" | "onBack"> {
+export interface GossipOptions extends Surroundings, Omit<BeliefsOptions, "onDoubt" | "onBack"> {
   network: Network;
   settings: SwimSettings & { exchangeTimeoutMs: number; backoff: Backoff };
-  schedule: Schedule;
-  signal: AbortSignal;
   /** A ping of ours was answered. */
   onRtt?(id: string, ms: number): void;
 }
@@ -37,7 +37,7 @@ export class Gossip {
   readonly #beliefs: Beliefs;
   readonly #swim: Swim;
   readonly #prober: Prober;
-  readonly #tasks = new Set<Promise<unknown>>();
+  readonly #tasks = new Tasks();
   readonly #syncWake: Wake;
   /** Whole lists since the start, or since we were cut off. */
   #syncs = 0;
@@ -92,11 +92,6 @@ export class Gossip {
   /** How a server fares, as far as is known here; of ourselves: whether we seem to be cut off. */
   state(id: string): Life {
     return this.#beliefs.state(id);
-  }
-
-  /** A server called us, in whatever matter; the caller has proven who it is. */
-  heard(id: string): void {
-    this.#beliefs.heard(id);
   }
 
   /**
@@ -177,7 +172,7 @@ export class Gossip {
 
   /** Resolves when nothing runs any more; the signal must have been aborted. */
   async ended(): Promise<void> {
-    while (this.#tasks.size > 0) await Promise.allSettled(this.#tasks);
+    await this.#tasks.ended();
   }
 
   get #isOver(): boolean {
@@ -285,9 +280,7 @@ export class Gossip {
   }
 
   #run(task: Promise<unknown>): void {
-    this.#tasks.add(task);
-    task.catch((error) => this.#options.log.error("gossip failed", { error }))
-      .finally(() => this.#tasks.delete(task));
+    this.#tasks.run(task, (error) => this.#options.log.error("gossip failed", { error }));
   }
 }
 

@@ -1,13 +1,14 @@
 /** The list of servers, persisted: what we say of ourselves, and what we know of the others. */
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
-import { compareVersions, type Version, wire } from "../../proto/mod.ts";
+import { compareVersions, type Version, versionToWire, wire } from "../../proto/mod.ts";
+import { sameBytes } from "../../runtime/keyring.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { HybridClock } from "../../proto/clock.ts";
 import { Pins } from "./pins.ts";
 import type { Keys, Ledger } from "./ports.ts";
 import { recordBytes } from "../../proto/record_signature.ts";
 import { kindOf, recordFault, Records, stampOf } from "./records.ts";
-import { equalBytes, Referee, type Refusal, type VerifyCertificate } from "./referee.ts";
+import { Referee, type Refusal, type VerifyCertificate } from "./referee.ts";
 
 /** What a server says of itself, but where it is and what its key is. */
 export interface Self {
@@ -75,10 +76,10 @@ export class Members {
 
   /** Writes our own record for this run, or with a new certificate; newer than those before. */
   announce(url: string): void {
-    const { self, ledger, keys, clock } = this.#options;
+    const { self, ledger, keys, clock, now } = this.#options;
     // A record that our own clock says is from the future was stamped while it was wrong: nobody took it.
     const earlier = this.#records.get(self.id, "own");
-    const before = earlier && stampOf(earlier).wallMs <= this.#options.now() + clock.maxAheadMs ? earlier : null;
+    const before = earlier && !clock.isAhead(stampOf(earlier), now()) ? earlier : null;
     this.#self = this.#sign({
       ...self,
       url,
@@ -151,7 +152,7 @@ export class Members {
   introduce(id: string, publicKey: Uint8Array, certificate: Uint8Array): boolean {
     const { keys, verifyCertificate, now } = this.#options;
     if (publicKey.length !== 32) return false;
-    if (id === this.#self.id) return equalBytes(publicKey, keys.publicKey);
+    if (id === this.#self.id) return sameBytes(publicKey, keys.publicKey);
     if (this.#pins.matches(id, publicKey)) return true;
     if (!this.#records.view(id)) {
       if (this.#strangers.size >= MAX_STRANGERS) return false;
@@ -159,7 +160,7 @@ export class Members {
     }
     if (verifyCertificate) {
       const bound = this.#referee.boundBy(certificate, [now()]);
-      if (bound?.id !== id || !equalBytes(bound.publicKey, publicKey)) return false;
+      if (bound?.id !== id || !sameBytes(bound.publicKey, publicKey)) return false;
       const sinceMs = bound.notBeforeMs ?? 0;
       if (sinceMs < this.#pins.sinceMs(id)) return false;
       this.#pins.pin(id, publicKey, sinceMs);
@@ -253,7 +254,7 @@ export class Members {
       if (this.#records.view(record.id)) return "old";
       return { record, reason: "has no room: the list is full", fault: false };
     }
-    if (stamp.wallMs > now() + clock.maxAheadMs) {
+    if (clock.isAhead(stamp, now())) {
       return { record, reason: "is from a clock that is too far ahead", fault: false };
     }
     const isRemoved = kind === "own" ? this.#records.get(record.id, "admin")?.removed ?? false : record.removed;
@@ -269,7 +270,7 @@ export class Members {
   /** Our own words about ourselves are never taken from elsewhere: where they are newer, ours become newer still. */
   #meetTwin(record: wire.Server, from: string): Refusal | "old" {
     const { keys, clock, now } = this.#options;
-    if (!equalBytes(record.publicKey, keys.publicKey)) {
+    if (!sameBytes(record.publicKey, keys.publicKey)) {
       this.warnOfTwin(from);
       return { record, reason: "is of another server with this one's id", fault: false };
     }
@@ -334,10 +335,9 @@ export class Members {
     return record;
   }
 
-  #stamp(after?: Version) {
+  #stamp(after?: Version): wire.Version {
     const { clock, now } = this.#options;
-    const { wallMs, counter, server } = clock.next(now(), after);
-    return create(wire.VersionSchema, { wallMs: BigInt(wallMs), counter, server });
+    return versionToWire(clock.next(now(), after));
   }
 
   #warnOnce(key: string, message: string, fields: Record<string, unknown>): void {

@@ -18,7 +18,7 @@ interface Pin {
 
 /** The keys by id, durable. */
 export class Pins {
-  readonly #pins = new Map<string, Pin | null>();
+  readonly #pins = new Map<string, Pin>();
 
   constructor(readonly ledger: Pick<Ledger, "fact" | "saveFact">) {}
 
@@ -69,7 +69,7 @@ export class Pins {
 
   #of(id: string): Pin | null {
     const known = this.#pins.get(id);
-    if (known !== undefined) return known;
+    if (known) return known;
     const text = this.ledger.fact(`pin:${id}`);
     const pin = text === null ? null : JSON.parse(text) as Pin;
     if (pin) this.#pins.set(id, pin);

@@ -6,6 +6,12 @@ import type { Manifest, wire } from "../../proto/mod.ts";
 import type { BodySource } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
 
+/** Another server that can be asked. */
+export interface Peer {
+  id: string;
+  url: string;
+}
+
 /** A body as another server begins to send it. */
 export interface IncomingBody {
   /** Where in the body the chunks start: what was asked for, or 0. */
@@ -63,6 +69,8 @@ export interface WantedTable {
   get(path: string): Manifest | null;
   /** Adds or replaces. */
   set(manifest: Manifest): void;
+  /** As {@link set} for each, with one wait for the disk. */
+  setAll(manifests: readonly Manifest[]): void;
   /**
    * Those of a version only, so that a newer one is not lost. False where it is another one, or none.
    * @param options.soon it need not be durable at once: the store has it, and a start finds that out again

@@ -4,20 +4,17 @@ import { words } from "../../runtime/peer_client.ts";
 import type { Members } from "./members.ts";
 import type { Network } from "./ports.ts";
 import { RoundTrips } from "./round_trips.ts";
+import type { Surroundings } from "./surroundings.ts";
 import type { Swim } from "./swim.ts";
 import type { SwimSettings } from "./swim_settings.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import { Wake } from "./wake.ts";
 
 /** What a probe works with. */
-export interface ProberOptions {
+export interface ProberOptions extends Omit<Surroundings, "log"> {
   swim: Swim;
   members: Members;
   network: Network;
   settings: SwimSettings;
-  random: () => number;
-  schedule: Schedule;
-  now: () => number;
-  signal: AbortSignal;
   /** The message to `to`; where `target` is another server, to ping that one. */
   question(to: string, target: string): wire.Ping;
   /** `id` answered. */

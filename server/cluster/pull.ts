@@ -6,32 +6,25 @@
  * once the whole has been verified. So nobody ever gets a complete body that is not the right one.
  */
 import { CdnError } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { bodySize, type Store } from "../store/store.ts";
-import type { Network, Partials } from "./ports.ts";
+import type { Network, Partials, Peer } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { Slots } from "./slots.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { words } from "../../runtime/peer_client.ts";
 import { transfer } from "./transfer.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import { Wake } from "./wake.ts";
 
 /** What a puller works with. */
-export interface PullerOptions {
+export interface PullerOptions extends Surroundings {
   store: Pick<Store, "stage" | "open">;
   network: Network;
   partials: Partials;
   settings: ClusterSettings;
-  now: () => number;
-  random: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
   /** True where something that is known still wants the body. */
   isWanted: (sha256: string) => boolean;
   /** Servers that may hold a body, best first; those that said so are `hints`. */
-  sources: (size: number, hints: ReadonlySet<string>) => string[];
-  /** Where a server is; null where it is not on the list. */
-  urlOf: (id: string) => string | null;
+  sources: (size: number, hints: ReadonlySet<string>) => Peer[];
   /** Takes note that a body comes from there, until it is disposed of. */
   use: (id: string) => Disposable;
   /** So many bytes came from a server in so long. */
@@ -238,16 +231,17 @@ export class Puller {
     bodies: readonly SmallBody[],
     hints: readonly string[],
   ): Promise<(Uint8Array<ArrayBuffer> | null)[]> {
-    const { network, settings, signal, sources, urlOf, use, onTransfer, now, log } = this.#options;
+    const { network, settings, signal, sources, use, onTransfer, now, log } = this.#options;
     const size = bodies.reduce((sum, body) => sum + body.size, 0);
-    const id = sources(size, new Set(hints)).find((id) => urlOf(id) !== null);
+    const [peer] = sources(size, new Set(hints));
     const nothing = bodies.map(() => null);
-    if (id === undefined) return nothing;
+    if (!peer) return nothing;
+    const { id, url } = peer;
     using _use = use(id);
     const fromMs = now();
     try {
       const timeoutMs = settings.pullIdleMs;
-      const brought = await network.smallBodies(urlOf(id)!, bodies, { timeoutMs, signal });
+      const brought = await network.smallBodies(url, bodies, { timeoutMs, signal });
       onTransfer(id, brought.reduce((sum, body) => sum + (body?.length ?? 0), 0), now() - fromMs);
       return brought;
     } catch (error) {
@@ -297,7 +291,7 @@ export class Puller {
   }
 
   async #bring(flight: Flight): Promise<void> {
-    const { settings, random, schedule, signal, partials, sources, urlOf, onFault } = this.#options;
+    const { settings, random, schedule, signal, partials, sources, onFault } = this.#options;
     const { sha256, size, hints } = flight;
     const wake = new Wake(schedule);
     /** Servers that are of no use for this body. */
@@ -312,14 +306,15 @@ export class Puller {
       if (!this.#isNeeded(flight)) {
         throw new CdnError("Nothing wants the body any more", { source: "peer", status: 503 });
       }
-      const left = sources(size, hints).filter((id) => !useless.has(id) && urlOf(id) !== null);
-      const id = left[turn % Math.max(1, left.length)];
-      if (id === undefined) break;
+      const left = sources(size, hints).filter(({ id }) => !useless.has(id));
+      const peer = left[turn % Math.max(1, left.length)];
+      if (!peer) break;
+      const { id } = peer;
       if (!mixing && !givers.has(id)) {
         await this.#restart(flight);
         givers = new Set();
       }
-      const { end, gained } = await this.#try(flight, id);
+      const { end, gained } = await this.#try(flight, peer);
       if (gained > 0) givers.add(id);
       if (end.kind === "whole") {
         if (await this.#stage(flight)) return onFault(id, sha256, null);
@@ -357,8 +352,8 @@ export class Puller {
     return readers > 0 || this.#options.isWanted(sha256);
   }
 
-  async #try(flight: Flight, id: string) {
-    const { network, partials, settings, signal, urlOf, now, use, onTransfer } = this.#options;
+  async #try(flight: Flight, { id, url }: Peer) {
+    const { network, partials, settings, signal, now, use, onTransfer } = this.#options;
     const { sha256, size } = flight;
     using _use = use(id);
     const before = flight.have = await partials.size(sha256);
@@ -368,9 +363,10 @@ export class Puller {
     const end = await transfer({
       network,
       partials,
-      url: urlOf(id)!,
+      url,
       sha256,
       size,
+      have: before,
       idleMs: settings.pullIdleMs,
       signal: AbortSignal.any([signal, unwanted.signal]),
       onFresh: () => void flight.restarts++,

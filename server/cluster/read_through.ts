@@ -6,7 +6,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { CdnError, type Manifest } from "../../proto/mod.ts";
 import { words } from "../../runtime/peer_client.ts";
-import type { Network } from "./ports.ts";
+import type { Network, Peer } from "./ports.ts";
 import type { Puller } from "./pull.ts";
 import type { ClusterSettings } from "./settings.ts";
 
@@ -17,9 +17,7 @@ export interface ReadThroughOptions {
   settings: ClusterSettings;
   signal: AbortSignal;
   /** Servers that may hold a body, best first. */
-  sources: (size: number) => string[];
-  /** Where a server is; null where it is not on the list. */
-  urlOf: (id: string) => string | null;
+  sources: (size: number) => Peer[];
   /** A server sent something other than the body. */
   onWrong: (id: string, reason: string) => void;
 }
@@ -82,11 +80,9 @@ export class ReadThrough {
     sha256: string,
     { size, start, end, hash = null }: { size: number; start: number; end: number; hash?: Hash | null },
   ) {
-    const { network, settings, signal, sources, urlOf, onWrong } = this.#options;
+    const { network, settings, signal, sources, onWrong } = this.#options;
     let reason: unknown = new CdnError("no server that can be reached holds it", { source: "peer", retry: true });
-    for (const id of sources(end - start)) {
-      const url = urlOf(id);
-      if (url === null) continue;
+    for (const { id, url } of sources(end - start)) {
       let at = start;
       try {
         const body = await network.openBody(url, {

@@ -7,10 +7,9 @@ import {
   formatVersion,
   type Manifest,
   manifestFromWire,
-  manifestToWire,
+  versionToWire,
   wire,
 } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { sha256 } from "../../runtime/signature.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { HybridClock } from "../../proto/clock.ts";
@@ -18,12 +17,11 @@ import type { Catalog } from "./catalog.ts";
 import type { Filler } from "./fill.ts";
 import type { Holders } from "./holders.ts";
 import type { ClusterSettings } from "./settings.ts";
-import { malformed } from "./reconcile.ts";
-import type { Trust } from "./trust.ts";
-import type { Schedule } from "./wake.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { malformed, type Trust } from "./trust.ts";
 
 /** What a receiver works with. */
-export interface ReceiverOptions {
+export interface ReceiverOptions extends Omit<Surroundings, "random"> {
   catalog: Pick<Catalog, "get" | "learn" | "isWanted">;
   /** True for a server that is on the list. */
   isListed: (id: string) => boolean;
@@ -32,10 +30,6 @@ export interface ReceiverOptions {
   trust: Trust;
   clock: HybridClock;
   settings: ClusterSettings;
-  now: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
   /** A server was caught at something. */
   onMark: (id: string, reason: string) => void;
   /** It is known of one server more what it holds. */
@@ -188,7 +182,7 @@ export class Receiver {
     const known = await catalog.get(path);
     if (!known || catalog.isWanted(path)) return pulling;
     const order = compareVersions(known.version, version);
-    return order === 0 ? held : order > 0 ? { ...held, newer: manifestToWire(known).version! } : pulling;
+    return order === 0 ? held : order > 0 ? { ...held, newer: versionToWire(known.version) } : pulling;
   }
 
   async #within(ms: number, work: Promise<unknown>): Promise<void> {

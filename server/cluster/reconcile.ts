@@ -7,7 +7,7 @@
  * only bring what was asked for, in order; and who keeps us busy without bringing or lacking anything is left.
  */
 import { create } from "@bufbuild/protobuf";
-import { CdnError, compareVersions, type Manifest, manifestFromWire, messageFaults, wire } from "../../proto/mod.ts";
+import { CdnError, compareVersions, type Manifest, manifestFromWire, wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { pathKey } from "../store/path_key.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
@@ -33,6 +33,7 @@ import {
   requireReady,
   wireBytes,
 } from "./tree_answers.ts";
+import { malformed } from "./trust.ts";
 
 /** What a comparison works with. */
 export interface ReconcileOptions {
@@ -52,8 +53,6 @@ export interface ReconcileOptions {
   setAside: (manifests: Manifest[]) => Promise<void>;
   log: Logger;
   signal: AbortSignal;
-  /** Hears of each page that was learned. */
-  onProgress?: (tally: Tally) => void;
 }
 
 /** What a comparison came to. */
@@ -275,10 +274,8 @@ class Comparison {
         this.#refuse(news[at]!, outcome.reason.message);
       } else throw outcome.reason;
     }
-    if (learned === 0) return;
     this.tally.learned += learned;
     this.#results += learned;
-    this.#options.onProgress?.(this.tally);
   }
 
   /** The peer lacks a manifest of ours, or has an older one. */
@@ -347,13 +344,6 @@ class Comparison {
   #fault(what: string): CdnError {
     return new CdnError(`Cannot compare with ${this.#options.peer}: it ${what}`, { source: "peer" });
   }
-}
-
-/** What is wrong with a manifest whoever wrote it. */
-export function malformed(message: wire.Manifest): string | null {
-  const [first] = messageFaults(wire.ManifestSchema, message);
-  if (first) return `malformed: ${first.field} ${first.detail}`;
-  return message.deleted && (message.sha256 !== "" || message.size > 0n) ? "malformed: a tombstone with a body" : null;
 }
 
 function digestOf({ manifest: { path, version } }: Known): string {

@@ -11,7 +11,7 @@
  * which records are heard does not matter, and an old removal does not undo a later return.
  */
 import { clone } from "@bufbuild/protobuf";
-import { compareVersions, MAX_CERTIFICATE, type Version, wire } from "../../proto/mod.ts";
+import { compareVersions, MAX_CERTIFICATE, type Version, versionFromWire, wire } from "../../proto/mod.ts";
 
 /** Who wrote a record. */
 export type Kind = "own" | "admin";
@@ -26,7 +26,7 @@ export function kindOf(record: wire.Server): Kind {
 
 /** A record's stamp as the program has it. */
 export function stampOf({ updated }: wire.Server): Version {
-  return { wallMs: Number(updated?.wallMs ?? 0n), counter: updated?.counter ?? 0, server: updated?.server ?? "" };
+  return versionFromWire(updated);
 }
 
 /** What is wrong with a record by itself; null where nothing is. */

@@ -1,5 +1,6 @@
 /** Which records of servers are right: by their signature, the key that is pinned, the certificate, and their URL. */
 import type { wire } from "../../proto/mod.ts";
+import { sameBytes } from "../../runtime/keyring.ts";
 import type { Pins } from "./pins.ts";
 import type { Keys } from "./ports.ts";
 import { recordBytes } from "../../proto/record_signature.ts";
@@ -49,7 +50,7 @@ export class Referee {
     if (verifyCertificate) {
       const bound = this.#boundBy(record);
       if (!bound) return refuse("has no valid certificate");
-      if (bound.id !== record.id || !equalBytes(bound.publicKey, record.publicKey)) {
+      if (bound.id !== record.id || !sameBytes(bound.publicKey, record.publicKey)) {
         return refuse("has a certificate for another id, or another key");
       }
     }
@@ -95,9 +96,4 @@ export class Referee {
     if (known.some((key) => this.#options.keys.verify(key, bytes, record.signature))) return null;
     return { record, reason: `is not signed with the key of ${writer}`, fault: true };
   }
-}
-
-/** True where both are the same bytes. */
-export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }

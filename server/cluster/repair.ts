@@ -5,21 +5,15 @@
  * again until one of both has changed.
  */
 import { CdnError, type Manifest, type wire } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { Catalog } from "./catalog.ts";
-import type { Network } from "./ports.ts";
+import type { Network, Peer } from "./ports.ts";
 import { reconcile, type Tally } from "./reconcile.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { type Staleness, verdict } from "./stale.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { answerLacks, answerManifests, type AnswerOptions, answerTree } from "./tree_answers.ts";
-import { type Schedule, Wake } from "./wake.ts";
-
-/** Another server that can be asked. */
-export interface Peer {
-  id: string;
-  url: string;
-}
+import { Wake } from "./wake.ts";
 
 /** Those of the cluster's figures that repair goes by. */
 export type RepairSettings = Pick<
@@ -28,7 +22,7 @@ export type RepairSettings = Pick<
 >;
 
 /** What repair works with. */
-export interface RepairOptions {
+export interface RepairOptions extends Surroundings {
   /** Our id. */
   self: string;
   catalog: Catalog;
@@ -47,19 +41,12 @@ export interface RepairOptions {
   /** Why a body could not be had. */
   reason?: (manifest: Manifest) => string;
   settings: RepairSettings;
-  /** Of a clock that never goes back, for waits. */
-  now: () => number;
-  /** Of the wall clock, by which tombstones age; the same unless given. */
+  /** Of the wall clock, by which tombstones age; `now` is of one that never goes back, for waits. The same unless given. */
   wall?: () => number;
-  random: () => number;
-  schedule: Schedule;
-  log: Logger;
-  signal: AbortSignal;
 }
 
 interface Heard {
   digest: string;
-  objects: number;
   stale: boolean;
   /** Since when its content differs from ours; null where it does not. */
   differsMs: number | null;
@@ -74,7 +61,6 @@ interface Heard {
 
 const unheard: Heard = {
   digest: "",
-  objects: 0,
   stale: true,
   differsMs: null,
   failures: 0,
@@ -99,7 +85,6 @@ export class Repair {
   /** We have compared with somebody, or know the same: no need to hurry any more. */
   #settled = false;
   #expireMs = 0;
-  #progress = { learned: 0, total: 0 };
 
   constructor(options: RepairOptions) {
     this.#options = options;
@@ -128,11 +113,11 @@ export class Repair {
   }
 
   /** What a peer says of its content; with every ping. */
-  peerContent(id: string, { digest, objects, stale }: wire.ContentSummary): void {
+  peerContent(id: string, { digest, stale }: wire.ContentSummary): void {
     const { now, staleness, catalog } = this.#options;
     staleness.contact();
     const heard: Heard = this.#heard.get(id) ?? { ...unheard };
-    Object.assign(heard, { digest: digest.length === 8 ? digest.toHex() : "", objects: Number(objects), stale });
+    Object.assign(heard, { digest: digest.length === 8 ? digest.toHex() : "", stale });
     this.#heard.set(id, heard);
     if (heard.digest === "" || !catalog.ready) return;
     if (heard.digest === this.#mine()) {
@@ -143,16 +128,6 @@ export class Repair {
       heard.differsMs ??= now();
       this.#wake.call();
     }
-  }
-
-  /** A server was taken off the list. */
-  forgetPeer(id: string): void {
-    this.#heard.delete(id);
-  }
-
-  /** How far the index is: manifests that we know, of those that the peer knew with which we compare, or compared last. */
-  progress(): { learned: number; total: number } {
-    return { ...this.#progress };
   }
 
   /** POST /-/v1/peer/tree. @throws {CdnError} 400, or 503 while the catalog is read. */
@@ -181,12 +156,6 @@ export class Repair {
     const { catalog, staleness, network, trust, offer, onOlder, settings, self, log } = this.#options;
     const peerStale = () => this.#heard.get(id)?.stale ?? true;
     const startedStale = peerStale();
-    const total = this.#heard.get(id)?.objects ?? 0;
-    const note = () => {
-      const learned = catalog.tree.node("").count;
-      this.#progress = { learned, total: Math.max(learned, total) };
-    };
-    note();
     const tally = await reconcile({
       catalog,
       self,
@@ -205,11 +174,8 @@ export class Repair {
         staleness.setAside(manifests, { peer: id, forget: ({ path, version }) => catalog.forget(path, version) }),
       log,
       signal,
-      onProgress: note,
     });
     staleness.compared({ stale: startedStale || peerStale() });
-    const learned = catalog.tree.node("").count;
-    this.#progress = { learned, total: learned };
     return tally;
   }
 

@@ -5,25 +5,21 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { CdnError, compareVersions, type Manifest, manifestToWire, wire } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import type { Network } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { SMALL_BYTES } from "./small_bodies.ts";
-import { type Schedule, Wake } from "./wake.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { Wake } from "./wake.ts";
 
 /** What a sender works with. */
-export interface SenderOptions {
+export interface SenderOptions extends Omit<Surroundings, "signal"> {
   /** Our own id and URL. */
   self: () => { id: string; url: string };
   /** Where the other server is; null where it is not on the list any more. */
   urlOf: (id: string) => string | null;
   network: Network;
   settings: ClusterSettings;
-  now: () => number;
-  random: () => number;
-  schedule: Schedule;
-  log: Logger;
   /** A body that is held here; null where it is not. */
   read: (sha256: string) => Promise<Uint8Array | null>;
   /** The other server holds this on disk; `newer`: not this, but that version, which it says is newer. */

@@ -15,6 +15,11 @@ export const MOST_BYTES = 1 << 20;
 
 const NOT_GIVEN = 0xffffffff;
 
+/** True where a question for so many bodies, of so many bytes in all, has no room for one of `next` bytes more. */
+export function isFull(bodies: number, bytes: number, next: number): boolean {
+  return bodies === MOST_BODIES || bytes + next > MOST_BYTES;
+}
+
 /** The text of a question. */
 export function encodeDigests(digests: readonly string[]): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(digests.join("\n"));

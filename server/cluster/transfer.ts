@@ -23,6 +23,8 @@ export interface TransferOptions {
   sha256: string;
   /** Of the body, in bytes: a hard limit on what is read. */
   size: number;
+  /** Bytes of it that are here. */
+  have: number;
   /** How long the body may pause. */
   idleMs: number;
   signal: AbortSignal;
@@ -38,7 +40,7 @@ export interface TransferOptions {
  */
 export async function transfer(options: TransferOptions): Promise<TransferEnd> {
   const { network, partials, url, sha256, size, idleMs, signal } = options;
-  let have = await partials.size(sha256);
+  let { have } = options;
   if (have > size) {
     await partials.discard(sha256);
     options.onFresh();

@@ -1,7 +1,7 @@
 /** The answering side of repair: nodes of our digest tree, and what we know below them. */
 import { create } from "@bufbuild/protobuf";
-import { badRequest, CdnError, type Manifest, manifestToWire, wire } from "../../proto/mod.ts";
-import type { Catalog, KeyPlace, Known } from "./catalog.ts";
+import { badRequest, CdnError, type Manifest, manifestToWire, versionToWire, wire } from "../../proto/mod.ts";
+import { type Catalog, type KeyPlace, type Known, SAME_KEY } from "./catalog.ts";
 import {
   digestBytes,
   entryDigest,
@@ -23,7 +23,7 @@ export const limits = {
   /** A node with at most so many tells them rather than its children. 14 bytes each against 128 of the children. */
   entries: 16,
   /** Entries of one key: collisions of 48 bits. */
-  sameKey: 64,
+  sameKey: SAME_KEY,
 };
 
 /** Bytes of an entry on the wire: key and digest. */
@@ -92,8 +92,14 @@ export function answerLacks(
   const found = wanted.list(question.after, limit + 1);
   const page = found.slice(0, limit);
   const lacks = page.map((manifest) => {
-    const { path, version, sha256, size } = manifestToWire(manifest);
-    return create(wire.LacksPage_LackSchema, { path, version: version!, sha256, size, reason: reason(manifest) });
+    const { path, version, sha256, size } = manifest;
+    return create(wire.LacksPage_LackSchema, {
+      path,
+      version: versionToWire(version),
+      sha256,
+      size: BigInt(size),
+      reason: reason(manifest),
+    });
   });
   return create(wire.LacksPageSchema, { lacks, next: found.length > limit ? page.at(-1)!.path : "" });
 }
@@ -128,7 +134,7 @@ export function wireBytes(manifest: Manifest): number {
 }
 
 /** A place as it stands in `next` and `after`. */
-export function placeToText({ key, manifest }: Pick<Known, "key" | "manifest">): string {
+function placeToText({ key, manifest }: Pick<Known, "key" | "manifest">): string {
   return keyName(key) + manifest.path;
 }
 

@@ -1,8 +1,15 @@
 /** Which manifests are believed: those that the server signed that accepted the write. */
-import type { Manifest } from "../../proto/mod.ts";
+import { type Manifest, messageFaults, wire } from "../../proto/mod.ts";
 import { manifestSignatureHolds } from "../../proto/manifest_signature.ts";
 import type { Holders } from "./holders.ts";
 import type { Keys } from "./ports.ts";
+
+/** What is wrong with a manifest whoever wrote it. */
+export function malformed(message: wire.Manifest): string | null {
+  const [first] = messageFaults(wire.ManifestSchema, message);
+  if (first) return `malformed: ${first.field} ${first.detail}`;
+  return message.deleted && (message.sha256 !== "" || message.size > 0n) ? "malformed: a tombstone with a body" : null;
+}
 
 /** What trust is founded on. */
 export interface TrustOptions {

@@ -28,15 +28,17 @@ function wantedTable(platter: Platter): WantedTable {
   const manifests = (choose: (manifest: Manifest) => boolean) =>
     [...wanted.values()].map(({ manifest }) => manifest).filter(choose).map(copyManifest);
   const byPath = (a: Manifest, b: Manifest) => comparePaths(a.path, b.path);
+  const set = (manifest: Manifest) => {
+    const place = wanted.get(manifest.path)?.place ?? ++platter.lastPlace;
+    platter.change(wanted, manifest.path, { manifest: copyManifest(manifest), place });
+  };
   return {
     get(path) {
       const row = wanted.get(path);
       return row ? copyManifest(row.manifest) : null;
     },
-    set(manifest) {
-      const place = wanted.get(manifest.path)?.place ?? ++platter.lastPlace;
-      platter.change(wanted, manifest.path, { manifest: copyManifest(manifest), place });
-    },
+    set,
+    setAll: (manifests) => manifests.forEach(set),
     remove(path, version) {
       const row = wanted.get(path);
       if (!row || compareVersions(row.manifest.version, version) !== 0) return false;
