@@ -206,8 +206,8 @@ class OpenDiskStore implements DiskStore {
     const { start, end } = range ?? { start: 0, end: size };
     requireInside(size, { start, end });
     if (start === end && size > 0) return { size, stream: emptyStream() };
-    const packed = await this.bodies.packs.read(sha256);
-    if (packed) return { size, stream: this.#packedStream(sha256, packed, start, end) };
+    const packed = this.bodies.packs.read(sha256);
+    if (packed) return { size, stream: this.#packedStream(sha256, await packed, start, end) };
     const check = this.bodies.check(sha256, size);
     const file = this.bodies.open(sha256);
     const onRot = (reason: string) => this.losses.rotten(sha256, file, reason);

@@ -52,8 +52,8 @@ export interface Packed {
 export interface Packs extends AsyncDisposable {
   /** The size of a body; null where it is not held here. */
   size(sha256: string): number | null;
-  /** Reads a body, whatever its bytes are by now; null where it is not held here. */
-  read(sha256: string): Promise<Packed | null>;
+  /** Reads a body, whatever its bytes are by now; null, at once, where it is not held here. */
+  read(sha256: string): Promise<Packed> | null;
   /** Takes in a body of at most {@link PACKED_BYTES}; durable when it resolves. */
   keep(sha256: string, bytes: Uint8Array): Promise<void>;
   /** Takes a body away, where it is held, and at this place where one is given. True where it was. */
@@ -146,9 +146,9 @@ class OpenPacks implements Packs {
     return this.table.find(sha256)?.size ?? null;
   }
 
-  async read(sha256: string): Promise<Packed | null> {
+  read(sha256: string): Promise<Packed> | null {
     const place = this.table.find(sha256);
-    return place && { place, bytes: await readAt(this.root, place) };
+    return place && readAt(this.root, place).then((bytes) => ({ place, bytes }));
   }
 
   keep(sha256: string, bytes: Uint8Array): Promise<void> {
