@@ -227,10 +227,13 @@ class RunningCluster implements Cluster {
       wanted: ledger.wanted,
       staleness,
       trust: { check: (manifest, from) => this.#distrust(manifest, from) },
-      onOlder: (id, ours, knownThere) => {
-        const rollback = this.#trust.rollback(id, ours, knownThere);
-        if (rollback) this.#mark(id, rollback);
-        this.#holders.drop(id, ours);
+      onOlder: (id) => {
+        const { asOf } = this.#holders;
+        return (ours, knownThere) => {
+          const rollback = this.#trust.rollback(id, ours, knownThere, asOf);
+          if (rollback) this.#mark(id, rollback);
+          this.#holders.drop(id, ours, asOf);
+        };
       },
       offer: (id, manifests) => this.#push(id, manifests),
       reach: (id) => this.#reach(id),

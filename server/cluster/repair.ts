@@ -30,8 +30,8 @@ export interface RepairOptions extends Surroundings {
   staleness: Staleness;
   network: Pick<Network, "ask">;
   trust: { check(manifest: Manifest, from: string): string | null | Promise<string | null> };
-  /** A peer shows, when it is asked, an older version than ours, or none. */
-  onOlder?: (peer: string, ours: Manifest, knownThere: boolean) => void;
+  /** A comparison begins; what it gives hears of each version that the peer shows to be older than ours, or of none. */
+  onOlder?: (peer: string) => (ours: Manifest, knownThere: boolean) => void;
   /** Tells a peer of manifests by an Offer call. Some may be wanted here (`Catalog.isWanted`). */
   offer: (peer: string, manifests: Manifest[], signal: AbortSignal) => Promise<void>;
   /** Who can be reached now; null where it cannot, or is not on the list. */
@@ -69,6 +69,8 @@ const unheard: Heard = {
   askedMs: -Infinity,
 };
 
+/** Who is asked all the time does compare after so long. */
+const LONGEST_ASKED_MS = 60_000;
 /** Between two looks for what is due without any news. */
 const LOOK_MS = 60_000;
 /** Between two pages of tombstones past their time. */
@@ -154,6 +156,7 @@ export class Repair {
    */
   async reconcile({ id, url }: Peer, signal: AbortSignal): Promise<Tally> {
     const { catalog, staleness, network, trust, offer, onOlder, settings, self, log } = this.#options;
+    const older = onOlder?.(id);
     const peerStale = () => this.#heard.get(id)?.stale ?? true;
     const startedStale = peerStale();
     const tally = await reconcile({
@@ -164,7 +167,7 @@ export class Repair {
       check: (manifest) => trust.check(manifest, id),
       offer: (manifests) => offer(id, manifests, signal),
       verdict: (ours, knownThere) => {
-        onOlder?.(id, ours, knownThere);
+        older?.(ours, knownThere);
         const { deleted, version: { wallMs } } = ours;
         return staleness.stale
           ? verdict({ deleted, wallMs, knownThere, peerStale: peerStale(), doubtMs: staleness.doubtMs })
@@ -258,7 +261,8 @@ export class Repair {
     if (digest === "" || differsMs === null) return Infinity;
     if (this.#mine() === digest || fruitless === this.#pair(heard)) return Infinity;
     const { repairAfterMs } = this.#options.settings;
-    return Math.max(notBeforeMs, differsMs + (this.#settled ? repairAfterMs : 0), askedMs + repairAfterMs);
+    const whileAsked = Math.min(askedMs + repairAfterMs, differsMs + LONGEST_ASKED_MS);
+    return Math.max(notBeforeMs, differsMs + (this.#settled ? repairAfterMs : 0), whileAsked);
   }
 
   #nextDueMs(): number {

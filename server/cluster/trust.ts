@@ -43,9 +43,10 @@ export class Trust {
    * Why a server that shows, when it is asked, an older version of something than ours is one that went back: it said
    * before that it holds ours. Null where it is merely late. (An old offer may be a late one; a fresh answer is not.)
    * @param knownThere it knows some older version; else none at all
+   * @param asOf when it was asked (`Holders.asOf`): what it took since then, it could not show
    */
-  rollback(from: string, ours: Manifest, knownThere: boolean): string | null {
-    if (!this.#options.holders.has(from, ours)) return null;
+  rollback(from: string, ours: Manifest, knownThere: boolean, asOf: number): string | null {
+    if (!this.#options.holders.has(from, ours, asOf)) return null;
     const what = ours.path.slice(0, 200);
     return `went back: ${knownThere ? "shows an older" : "shows no"} version of ${what} than the one that it held`;
   }
