@@ -11,7 +11,7 @@ import {
   type Version,
   wire,
 } from "../../proto/mod.ts";
-import { openDatabase } from "../store/database.ts";
+import { atOnce, openDatabase, rollBack } from "../store/database.ts";
 import { pathKey } from "../store/path_key.ts";
 import { orNoRoom } from "../store/room.ts";
 import type { Ledger, WantedTable } from "./ports.ts";
@@ -138,17 +138,15 @@ class SqliteWanted implements WantedTable {
   setAll(manifests: readonly Manifest[]): void {
     this.flush();
     const before = { ...this.#total };
-    orNoRoom("save what is wanted", () => {
-      this.#db.exec("BEGIN");
-      try {
-        for (const manifest of manifests) this.#set(manifest);
-        this.#db.exec("COMMIT");
-      } catch (error) {
-        this.#total = before;
-        this.#rollback();
-        throw error;
-      }
-    });
+    try {
+      orNoRoom("save what is wanted", () =>
+        atOnce(this.#db, () => {
+          for (const manifest of manifests) this.#set(manifest);
+        }));
+    } catch (error) {
+      this.#total = before;
+      throw error;
+    }
   }
 
   remove(path: string, version: Version, { soon } = { soon: false }): boolean {
@@ -174,10 +172,11 @@ class SqliteWanted implements WantedTable {
     try {
       this.#db.exec("COMMIT");
     } catch { // there is no room: they stand in the table until they are settled once more
-      this.#rollback();
+      rollBack(this.#db);
       this.#total = this.#count();
+    } finally {
+      this.#db.exec("PRAGMA synchronous = FULL");
     }
-    this.#db.exec("PRAGMA synchronous = FULL");
   }
 
   #beginSoon(): void {
@@ -186,11 +185,6 @@ class SqliteWanted implements WantedTable {
     this.#flushing = setImmediate(() => {
       this.flush();
     });
-  }
-
-  /** On a full disk SQLite may have rolled back by itself. */
-  #rollback(): void {
-    if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
   }
 
   next(after: number, limit: number): { manifest: Manifest; place: number }[] {

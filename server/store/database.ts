@@ -83,9 +83,14 @@ export function atOnce<T>(database: DatabaseSync, work: () => T): T {
     database.exec("COMMIT");
     return done;
   } catch (error) {
-    database.exec("ROLLBACK");
+    rollBack(database);
     throw error;
   }
+}
+
+/** On a full disk SQLite may have rolled back by itself. */
+export function rollBack(database: DatabaseSync): void {
+  if (database.isTransaction) database.exec("ROLLBACK");
 }
 
 /** Gives a file a name with the time, where there is one; its new name. */
