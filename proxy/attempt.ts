@@ -1,6 +1,6 @@
 /** One attempt at one server, and the bookkeeping that becomes its {@link Observation}. */
 import type { ForwardContext, ForwardRequest, Observation, Upstream } from "./forwarding.ts";
-import { UpstreamError, type UpstreamResponse } from "./transport.ts";
+import { UpstreamError, type UpstreamResponse } from "../runtime/http1/transport.ts";
 
 /** A viewer is what a body waited for where it took at least this share of the time. */
 const VIEWER_SHARE = 0.5;

@@ -16,7 +16,7 @@ import { PricingServers } from "./pricing_servers.ts";
 import { probe, sampleRate } from "./probe.ts";
 import { Quota } from "./quota.ts";
 import type { ProxySettings } from "./settings.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "../runtime/http1/transport.ts";
 import { UsageMeter } from "./usage.ts";
 import { emptyView, type ServerView, type View } from "./view.ts";
 import { LinkWindow } from "./window.ts";

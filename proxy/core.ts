@@ -5,14 +5,15 @@
 import { CdnError, decodePath, type Target } from "../proto/mod.ts";
 import type { Logger } from "../runtime/log.ts";
 import { problemOf } from "../runtime/problem.ts";
-import type { BodySource } from "./body_source.ts";
-import { hasPassed, type PassedOn, routeField, timingField } from "./fields.ts";
+import type { BodySource } from "../runtime/http1/body_source.ts";
+import { hasPassed, type PassedOn } from "../runtime/http1/pass_on.ts";
+import { routeField, timingField } from "./fields.ts";
 import { forward } from "./forward.ts";
 import type { ForwardContext, Forwarded, Observation } from "./forwarding.ts";
 import { admit, type Admitted, authorityOf, type Hosts } from "./hosts.ts";
 import type { ProxySettings } from "./settings.ts";
 import { SizeMemory, sizeOf } from "./sizes.ts";
-import type { HeaderLine, StopSignal, Transport } from "./transport.ts";
+import type { HeaderLine, StopSignal, Transport } from "../runtime/http1/transport.ts";
 import { decide, type View } from "./view.ts";
 
 /** What a proxy's doors work with. */

@@ -9,10 +9,10 @@ import type { TlsSource } from "../runtime/tls_source.ts";
 import { Brain } from "./brain.ts";
 import { Core } from "./core.ts";
 import { createHandler } from "./handler.ts";
-import { createRawTransport } from "./raw_transport.ts";
+import { createRawTransport } from "../runtime/http1/raw_transport.ts";
 import { type ProxySettings, proxySettings } from "./settings.ts";
 import { SizeMemory } from "./sizes.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "../runtime/http1/transport.ts";
 import type { View } from "./view.ts";
 
 /** What a proxy is made from; everything has a default. */

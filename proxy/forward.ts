@@ -4,10 +4,10 @@
  */
 import { CdnError } from "../proto/mod.ts";
 import { Attempt } from "./attempt.ts";
-import type { BodySource } from "./body_source.ts";
+import type { BodySource } from "../runtime/http1/body_source.ts";
 import type { ForwardContext, Forwarded, ForwardRequest, Upstream } from "./forwarding.ts";
 import { ResumableBody, resumptionOf } from "./resume.ts";
-import { UpstreamError, type UpstreamResponse } from "./transport.ts";
+import { UpstreamError, type UpstreamResponse } from "../runtime/http1/transport.ts";
 
 /** An answer that is passed on only where nobody has a better one. */
 interface Spare {

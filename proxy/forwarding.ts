@@ -1,6 +1,6 @@
 /** What forwarding is given, what it leads to, and what is seen of it on the way: the words of `forward.ts`. */
-import type { BodySource } from "./body_source.ts";
-import type { HeaderLine, Transport, UpstreamRequest } from "./transport.ts";
+import type { BodySource } from "../runtime/http1/body_source.ts";
+import type { HeaderLine, Transport, UpstreamRequest } from "../runtime/http1/transport.ts";
 
 /** A server that a request may go to. */
 export interface Upstream {

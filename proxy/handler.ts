@@ -3,11 +3,11 @@ import { CdnError, splitTarget } from "../proto/mod.ts";
 import { contentLength } from "../runtime/body.ts";
 import { Guard, type Secrets } from "../runtime/guard.ts";
 import type { Handler } from "../runtime/listen.ts";
-import { bodyInit } from "./body_source.ts";
+import { bodyInit } from "../runtime/http1/body_source.ts";
 import { type Answered, type Core, WRITES } from "./core.ts";
-import { passOn } from "./fields.ts";
+import { passOn } from "../runtime/http1/pass_on.ts";
 import { answerOwn } from "./own.ts";
-import type { HeaderLine } from "./transport.ts";
+import type { HeaderLine } from "../runtime/http1/transport.ts";
 
 /** The handler for `Deno.serve`. */
 export function createHandler(core: Core, secrets: Secrets): Handler {

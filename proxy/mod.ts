@@ -8,4 +8,10 @@ export { POLICIES, type Policy } from "./score.ts";
 export { serveProxy, type ServeProxyOptions, type ServingProxy } from "./serve.ts";
 export { PROXY_DEFAULTS, type ProxySettings } from "./settings.ts";
 export type { ServerView, View } from "./view.ts";
-export type { HeaderLine, Transport, UpstreamRequest, UpstreamResponse, UpstreamTiming } from "./transport.ts";
+export type {
+  HeaderLine,
+  Transport,
+  UpstreamRequest,
+  UpstreamResponse,
+  UpstreamTiming,
+} from "../runtime/http1/transport.ts";

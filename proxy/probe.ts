@@ -1,7 +1,7 @@
 /** Active measurements: light ones for the round trip, and now and then some bytes for the rate. */
 import { readChunks } from "../runtime/body.ts";
 import type { PeerClient } from "../runtime/peer_client.ts";
-import { type Transport, UpstreamError, type UpstreamResponse } from "./transport.ts";
+import { type Transport, UpstreamError, type UpstreamResponse } from "../runtime/http1/transport.ts";
 
 /** What a probe found, in milliseconds. */
 export interface ProbeResult {

@@ -4,9 +4,9 @@
  * entity tag. The viewer reads one unbroken stream, or one that errors; never a mixture, never a short one.
  */
 import { Attempt, outcomeOf } from "./attempt.ts";
-import type { BodySource } from "./body_source.ts";
+import type { BodySource } from "../runtime/http1/body_source.ts";
 import type { ForwardContext, ForwardRequest, Upstream } from "./forwarding.ts";
-import { type HeaderLine, UpstreamError, type UpstreamResponse } from "./transport.ts";
+import { type HeaderLine, UpstreamError, type UpstreamResponse } from "../runtime/http1/transport.ts";
 
 /** What must be known of a body to go on with it elsewhere. */
 export interface Resumption {

@@ -12,9 +12,9 @@ import { openDoor } from "./door.ts";
 import { createHandler } from "./handler.ts";
 import type { FromWorker, LearntSizes, ToWorker } from "./messages.ts";
 import { preciseNow } from "./create.ts";
-import { createRawTransport } from "./raw_transport.ts";
+import { createRawTransport } from "../runtime/http1/raw_transport.ts";
 import { SizeMemory } from "./sizes.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "../runtime/http1/transport.ts";
 import type { View } from "./view.ts";
 
 /** How long what was seen may wait to be sent, in milliseconds. */

@@ -2,11 +2,11 @@
  * The least proxy: `Deno.serve`, {@link forward}, one known server. What the transport can do, with no routing
  * before it. Started several times on one port by `run.ts`: `small_proxy.ts PORT ORIGIN`.
  */
-import { bodyInit } from "../../proxy/body_source.ts";
+import { bodyInit } from "../../runtime/http1/body_source.ts";
 import { forward } from "../../proxy/forward.ts";
-import { createRawTransport } from "../../proxy/raw_transport.ts";
+import { createRawTransport } from "../../runtime/http1/raw_transport.ts";
 import { splitTarget } from "../../proto/mod.ts";
-import type { HeaderLine } from "../../proxy/transport.ts";
+import type { HeaderLine } from "../../runtime/http1/transport.ts";
 
 const [port, origin] = Deno.args;
 const transport = createRawTransport();

@@ -13,7 +13,7 @@ import {
 } from "../../runtime/listen.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { Core } from "../core.ts";
-import { Deadlines } from "../deadlines.ts";
+import { Deadlines } from "../../runtime/deadlines.ts";
 import { Buffers } from "./buffers.ts";
 import { type FrontContext, Viewer } from "./viewer.ts";
 

@@ -6,7 +6,7 @@
  * `Deno.serve` as it came, so that no request is ever read in two ways.
  */
 import { OWN_PREFIX, type Target } from "../../proto/mod.ts";
-import type { HeaderLine } from "../transport.ts";
+import type { HeaderLine } from "../../runtime/http1/transport.ts";
 
 /** The longest head that is read here, in bytes. */
 export const MOST_HEAD_BYTES = 16_384;

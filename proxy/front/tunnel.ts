@@ -1,5 +1,5 @@
 /** Bytes as they come, both ways, between a viewer and the `Deno.serve` behind the front. */
-import type { Watch } from "../deadlines.ts";
+import type { Watch } from "../../runtime/deadlines.ts";
 import type { Buffers } from "./buffers.ts";
 
 /** How long a viewer may go on sending to a server that has ended, in milliseconds. */

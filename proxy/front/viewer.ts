@@ -1,10 +1,10 @@
 /** One viewer's connection, for as long as it asks for what the front understands: {@link Viewer}. */
 import { Buffer } from "node:buffer";
-import type { BodySource } from "../body_source.ts";
+import type { BodySource } from "../../runtime/http1/body_source.ts";
 import type { Answered, Core } from "../core.ts";
-import type { Deadlines, Watch } from "../deadlines.ts";
-import { type PassedOn, passOn } from "../fields.ts";
-import type { StopSignal } from "../transport.ts";
+import type { Deadlines, Watch } from "../../runtime/deadlines.ts";
+import { type PassedOn, passOn } from "../../runtime/http1/pass_on.ts";
+import type { StopSignal } from "../../runtime/http1/transport.ts";
 import {
   type AnswerFraming,
   CHUNK_SIZE_BYTES,

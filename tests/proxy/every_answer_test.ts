@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Dictionary, parseDictionary } from "structured-headers";
 import { drained, startTestServer } from "../kit/mod.ts";
-import { FakeServer as RawServer, type Peer } from "./fake_server.ts";
+import { FakeServer as RawServer, type Peer } from "../kit/fake_server.ts";
 import { fakeServer, measured, raw, testProxy, until } from "./kit.ts";
 
 const token = "correct-horse-battery-staple";

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CdnError } from "../../proto/mod.ts";
-import { bodyInit } from "../../proxy/body_source.ts";
+import { bodyInit } from "../../runtime/http1/body_source.ts";
 import { forward } from "../../proxy/forward.ts";
 import type { ForwardContext, Forwarded, ForwardRequest, Observation, Upstream } from "../../proxy/forwarding.ts";
-import { createRawTransport } from "../../proxy/raw_transport.ts";
-import { FakeServer, type Peer, until } from "./fake_server.ts";
+import { createRawTransport } from "../../runtime/http1/raw_transport.ts";
+import { FakeServer, type Peer, until } from "../kit/fake_server.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const SIZE = 20 * 1024 * 1024;

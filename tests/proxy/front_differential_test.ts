@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { serveProxy } from "../../proxy/mod.ts";
 import { measured, testProxy } from "./kit.ts";
 import { answers, exchange } from "./front_kit.ts";
-import { FakeServer } from "./fake_server.ts";
+import { FakeServer } from "../kit/fake_server.ts";
 
 const BIG = "0123456789abcdef".repeat(20_000);
 const LIST = (url: string) =>

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { ProxySettings } from "../../proxy/mod.ts";
 import { findEmptyLine, LastFields, OTHER, readRequest } from "../../proxy/front/request.ts";
 import { eventually } from "../kit/mod.ts";
-import { FakeServer, until } from "./fake_server.ts";
+import { FakeServer, until } from "../kit/fake_server.ts";
 import { exchange } from "./front_kit.ts";
 import { fakeServer, measured, testProxy } from "./kit.ts";
 

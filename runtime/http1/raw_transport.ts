@@ -2,11 +2,11 @@
  * A client for HTTP/1.1 on raw sockets: {@link createRawTransport}. `http1*.ts` read and write the bytes,
  * `pool.ts` keeps the connections; here stands the life of one request on one of them.
  */
-import { isLoopback } from "../runtime/guard.ts";
-import type { Live } from "../runtime/live.ts";
-import { Deadlines, type Watch } from "./deadlines.ts";
-import { formatRequestHead, Http1Error, type ResponseHead } from "./http1.ts";
-import { Connection, type Socket } from "./http1_connection.ts";
+import { isLoopback } from "../guard.ts";
+import type { Live } from "../live.ts";
+import { Deadlines, type Watch } from "../deadlines.ts";
+import { formatRequestHead, Http1Error, type ResponseHead } from "./heads.ts";
+import { Connection, type Socket } from "./connection.ts";
 import { Pool } from "./pool.ts";
 import { type BodyOwner, RawBody } from "./raw_body.ts";
 import { type Transport, UpstreamError, type UpstreamRequest, type UpstreamResponse } from "./transport.ts";

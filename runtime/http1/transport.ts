@@ -1,5 +1,5 @@
 /**
- * How the proxy speaks to servers. Behind this small interface stands a client on raw sockets
+ * How we speak to servers for others. Behind this small interface stands a client on raw sockets
  * (`raw_transport.ts`): it copies no header that it need not and pools its connections.
  */
 

@@ -2,7 +2,7 @@
  * The chunked transfer coding (RFC 9112 §7.1), read byte by byte, so that it matters nowhere how the
  * bytes were split on their way. Pure.
  */
-import { Http1Error, MAX_HEAD_BYTES } from "./http1.ts";
+import { Http1Error, MAX_HEAD_BYTES } from "./heads.ts";
 
 /** The longest line with a chunk's size: its extensions are passed over, but not without end. */
 const MAX_SIZE_LINE = 1024;

@@ -1,9 +1,14 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { bodyInit } from "../../proxy/body_source.ts";
-import { createRawTransport, type RawTransportOptions } from "../../proxy/raw_transport.ts";
-import { type Transport, UpstreamError, type UpstreamRequest, type UpstreamResponse } from "../../proxy/transport.ts";
-import { FakeServer, latin1, type Peer, until } from "./fake_server.ts";
+import { bodyInit } from "../../../runtime/http1/body_source.ts";
+import { createRawTransport, type RawTransportOptions } from "../../../runtime/http1/raw_transport.ts";
+import {
+  type Transport,
+  UpstreamError,
+  type UpstreamRequest,
+  type UpstreamResponse,
+} from "../../../runtime/http1/transport.ts";
+import { FakeServer, latin1, type Peer, until } from "../../kit/fake_server.ts";
 
 const never = new AbortController().signal;
 

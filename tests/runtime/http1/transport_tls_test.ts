@@ -1,11 +1,11 @@
 /** Forwarding over TLS to servers of our own CA. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { createRawTransport } from "../../proxy/raw_transport.ts";
-import { type Transport, UpstreamError, type UpstreamRequest } from "../../proxy/transport.ts";
-import { listen } from "../../runtime/listen.ts";
-import { LiveValue } from "../../runtime/live.ts";
-import { silentLogger } from "../../runtime/log.ts";
-import { newCa, newServer, serve } from "../certs/kit.ts";
+import { createRawTransport } from "../../../runtime/http1/raw_transport.ts";
+import { type Transport, UpstreamError, type UpstreamRequest } from "../../../runtime/http1/transport.ts";
+import { listen } from "../../../runtime/listen.ts";
+import { LiveValue } from "../../../runtime/live.ts";
+import { silentLogger } from "../../../runtime/log.ts";
+import { newCa, newServer, serve } from "../../certs/kit.ts";
 
 const now = Date.now();
 const ca = await newCa("test CA", now);

@@ -1,8 +1,8 @@
 /** The body of an answer on its connection: {@link RawBody}. */
 import type { BodySource } from "./body_source.ts";
-import { type Framing, Http1Error } from "./http1.ts";
-import { ChunkedDecoder } from "./http1_chunked.ts";
-import type { Connection } from "./http1_connection.ts";
+import { type Framing, Http1Error } from "./heads.ts";
+import { ChunkedDecoder } from "./chunked.ts";
+import type { Connection } from "./connection.ts";
 
 /** The exchange that a body belongs to: it has the clock, and the connection's fate. */
 export interface BodyOwner {

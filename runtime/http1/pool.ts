@@ -1,6 +1,6 @@
 /** Connections that wait for their next request, by origin. */
-import { Deadlines, type Watch } from "./deadlines.ts";
-import type { Connection } from "./http1_connection.ts";
+import { Deadlines, type Watch } from "../deadlines.ts";
+import type { Connection } from "./connection.ts";
 
 interface Idle {
   connection: Connection;

@@ -1,7 +1,7 @@
 /** One connection to a server: its buffer, and what stands in it. Reads heads and bodies, knows no requests. */
 import { Buffer } from "node:buffer";
-import { findHeadEnd, Http1Error, MAX_HEAD_BYTES, parseResponseHead, type ResponseHead } from "./http1.ts";
-import { ChunkedDecoder } from "./http1_chunked.ts";
+import { findHeadEnd, Http1Error, MAX_HEAD_BYTES, parseResponseHead, type ResponseHead } from "./heads.ts";
+import { ChunkedDecoder } from "./chunked.ts";
 
 /** What a connection needs of `Deno.Conn`. */
 export interface Socket {
