@@ -1,0 +1,140 @@
+/** What is missing of a stored body, asked from the origin when somebody comes to it: {@link Completion}. */
+import { CdnError } from "../../proto/mod.ts";
+import type { HeaderLine } from "../../runtime/http1/transport.ts";
+import { fieldOf } from "./asked.ts";
+import type { Entry } from "./cache/cache.ts";
+import { Changed } from "./changed.ts";
+import type { Source } from "./entry_body.ts";
+import { Fill } from "./fill.ts";
+import { ceil, floor } from "./first_range.ts";
+import { Flights } from "./flights.ts";
+import type { OriginRequest, Origins } from "./origins/origins.ts";
+import { type Lines, parseContentRange, sameRepresentation } from "./rules/mod.ts";
+import type { StoredResponse } from "./response.ts";
+
+const NEVER = { aborted: false, addEventListener() {}, removeEventListener() {} };
+
+/** What completing needs. */
+export interface CompletionOptions {
+  origins: Pick<Origins, "send">;
+  /** What is stored is of no use any more. */
+  discard(entry: Entry): void;
+  /** A fill began: what it brings will be seen to. */
+  begun(fill: Fill): void;
+}
+
+/** Fills under way, by entry, and how gaps become fills. */
+export class Completion {
+  readonly #options: CompletionOptions;
+  readonly #fills = new WeakMap<Entry, Set<Fill>>();
+  readonly #flights = new Flights<Fill>();
+  readonly #names = new WeakMap<Entry, number>();
+  #named = 0;
+
+  constructor(options: CompletionOptions) {
+    this.#options = options;
+  }
+
+  /** Takes note of a fill, for all who read its entry. */
+  add(fill: Fill): void {
+    let fills = this.#fills.get(fill.entry);
+    if (!fills) this.#fills.set(fill.entry, fills = new Set());
+    fills.add(fill);
+    const known = fills;
+    fill.ended.then(() => void known.delete(fill));
+    this.#options.begun(fill);
+  }
+
+  /** Where readers of an entry get what it does not hold. @param fields those that the origin is asked with */
+  source(entry: Entry, fields: () => Lines): Source & { readonly asked: boolean } {
+    const state = { asked: false };
+    return {
+      covering: (offset) => [...this.#fills.get(entry) ?? []].find((fill) => fill.covers(offset)) ?? null,
+      fetch: async (offset, end) => {
+        state.asked = true;
+        return await this.#fetch(entry, offset, end, fields);
+      },
+      get asked() {
+        return state.asked;
+      },
+    };
+  }
+
+  async #fetch(entry: Entry, offset: number, end: number | null, fields: () => Lines): Promise<Fill> {
+    const condition = strongCondition(entry.response);
+    if (condition === null || entry.response.length === null) {
+      this.#options.discard(entry);
+      throw new Changed("it has no strong validator, or its length is not known");
+    }
+    const range = gap(entry, offset, end ?? entry.response.length, entry.response.length);
+    const { landing } = await this.#flights.fly(
+      `${this.#nameOf(entry)}:${range.start}`,
+      NEVER,
+      (signal) =>
+        this.#ask(entry, range, {
+          method: "GET",
+          target: entry.key,
+          fields: [...fields(), ["range", `bytes=${range.start}-${range.end - 1}`], condition],
+          body: null,
+          bodyLength: 0,
+          signal,
+        }),
+    );
+    return landing;
+  }
+
+  async #ask(entry: Entry, range: { start: number }, request: OriginRequest): Promise<Fill> {
+    const received = await this.#options.origins.send({ ...request });
+    const { status, body, contentLength } = received;
+    const part = status === 206
+      ? parseContentRange({ status, fields: received.headers })
+      : status === 200
+      ? { start: 0, end: contentLength }
+      : null;
+    const same = sameRepresentation(entry.response, { status, fields: received.headers });
+    if (body && part && part.end !== null && same && part.start <= range.start) {
+      const fill = new Fill({ entry, body, start: part.start, end: part.end, repeatable: true });
+      this.add(fill);
+      return fill;
+    }
+    body?.cancel();
+    if (status >= 500) {
+      throw new CdnError(`Cannot complete what is stored: the origin answered ${status}`, {
+        source: "origin",
+        retry: true,
+      });
+    }
+    this.#options.discard(entry);
+    throw new Changed(same ? `the origin answered ${status}` : "the origin has another version now");
+  }
+
+  #nameOf(entry: Entry): number {
+    let name = this.#names.get(entry);
+    if (name === undefined) this.#names.set(entry, name = ++this.#named);
+    return name;
+  }
+}
+
+/** True where parts of a representation that come at different times can be put together. */
+export function isRepeatable(response: StoredResponse): boolean {
+  return response.length !== null && strongCondition(response) !== null;
+}
+
+/** The If-Range that a part of the same representation is asked with (RFC 9110 §13.1.5); null without a strong validator. */
+function strongCondition(response: StoredResponse): HeaderLine | null {
+  if (!sameRepresentation(response, { status: 206, fields: response.fields })) return null;
+  const etag = fieldOf(response.fields, "etag");
+  const value = etag !== null && !etag.startsWith("W/") ? etag : fieldOf(response.fields, "last-modified");
+  return value === null ? null : ["if-range", value];
+}
+
+/** What is missing around `offset`, in whole blocks, up to where somebody wants it or it is held again. */
+function gap({ held }: Pick<Entry, "held">, offset: number, end: number, length: number) {
+  let start = floor(offset);
+  let stop = Math.min(ceil(end), length);
+  for (const range of held) {
+    if (range.end <= offset) start = Math.max(start, range.end);
+    else if (range.start > offset) stop = Math.min(stop, range.start);
+  }
+  return { start, end: stop };
+}

@@ -1,0 +1,477 @@
+/**
+ * A pull-through cache: {@link Edge}. A GET or HEAD goes
+ *
+ *     decide (rules/, pure) ─┬─ serve ───────────────────────────── represent
+ *                            └─ validate, miss ── one flight ─┬───── represent      what may be stored, is
+ *                                                             └───── pass on        what may not
+ *
+ * and whatever else a viewer sends goes to the origin as it came, and invalidates what it says it changed.
+ */
+import { CdnError } from "../../proto/mod.ts";
+import type { Logger } from "../../runtime/log.ts";
+import type { Answered, Finished } from "../../runtime/front/application.ts";
+import { contentRange, selectRanges } from "../serve/range.ts";
+import { notModified, represent, type Signature, signed } from "./answers.ts";
+import { type Asked, fieldOf } from "./asked.ts";
+import type { Cache, Entry, Selection } from "./cache/cache.ts";
+import { Changed } from "./changed.ts";
+import { Completion, isRepeatable } from "./completion.ts";
+import { CutBody } from "./cut_body.ts";
+import { Fill } from "./fill.ts";
+import { firstRange } from "./first_range.ts";
+import { Flights, Gone } from "./flights.ts";
+import { HotAnswers } from "./hot.ts";
+import type { OriginResponse, Origins } from "./origins/origins.ts";
+import type { LoopGuard } from "./origins/mod.ts";
+import { Purged } from "./purged.ts";
+import {
+  comparedWithHead,
+  conditionOf,
+  decide,
+  type Decision,
+  freshen,
+  freshenedBy,
+  freshUntil,
+  type Handling,
+  invalidatedBy,
+  judgeStorage,
+  type Lines,
+  normalised,
+  parseContentRange,
+  type RuleSettings,
+  toStored,
+  validationFields,
+  variedOf,
+} from "./rules/mod.ts";
+import { Uncacheable } from "./uncacheable.ts";
+import type { HeaderLine, StopSignal } from "../../runtime/http1/transport.ts";
+
+/** What an edge is made from. */
+export interface EdgeOptions {
+  cache: Cache;
+  origins: Origins;
+  signature: Signature;
+  /** Adds us to the fields of requests to origins. */
+  loopGuard: LoopGuard;
+  rules: RuleSettings;
+  limits: EdgeLimits;
+  now: () => number;
+  log: Logger;
+}
+
+/** How an edge is bounded. */
+export interface EdgeLimits {
+  /** The most ranges of one request that are answered apart. */
+  ranges: number;
+  /** The most stored responses of one key. */
+  variants: number;
+  /** Finished answers, all together, in bytes. */
+  hotBytes: number;
+  /** How long a key whose answer could not be stored is asked for by each on his own, in milliseconds. */
+  uncacheableMs: number;
+}
+
+/** Sane for most. */
+export const defaultEdgeLimits: EdgeLimits = { ranges: 16, variants: 32, hotBytes: 64 << 20, uncacheableMs: 10_000 };
+
+/** What an edge has done since it was made. */
+export interface EdgeFigures {
+  /** Answers from what was stored, without an origin. */
+  hits: number;
+  /** Answers for which an origin was asked, by why (RFC 9211 §2.2). */
+  forwarded: Record<string, number>;
+  /** Of them, those that another's request answered. */
+  collapsed: number;
+}
+
+/** How a request to the origin ended. */
+type Landing =
+  | { kind: "stored"; entry: Entry; fill: Fill | null; status: number }
+  | { kind: "freshened"; entry: Entry }
+  /** No origin gave a good answer, and the stale one may stand in. */
+  | { kind: "stale"; entry: Entry; status: number | null }
+  /** For who asked alone. `range`: what the origin was asked for in place of his own. */
+  | { kind: "passing"; response: OriginResponse; range: string | null };
+
+type Asking = Extract<Decision<Entry>, { kind: "miss" | "validate" }>;
+
+/** After so many rounds a request goes to the origin on its own: others change what it looks at again and again. */
+const ROUNDS_TOGETHER = 4;
+const MOST_ROUNDS = 6;
+const NEVER: StopSignal = { aborted: false, addEventListener() {}, removeEventListener() {} };
+/** Fields that a normalised request lacks, and one that is passed on has. */
+const CONDITIONS = new Set([
+  "if-match",
+  "if-modified-since",
+  "if-none-match",
+  "if-range",
+  "if-unmodified-since",
+  "range",
+]);
+
+/** Answers from a cache, and fills it. */
+export class Edge {
+  readonly #options: EdgeOptions;
+  readonly #flights = new Flights<Landing>();
+  readonly #completion: Completion;
+  readonly #purged = new Purged();
+  readonly #uncacheable: Uncacheable;
+  readonly #hot: HotAnswers;
+  readonly #figures: EdgeFigures = { hits: 0, forwarded: {}, collapsed: 0 };
+
+  constructor(options: EdgeOptions) {
+    this.#options = options;
+    this.#uncacheable = new Uncacheable(options.limits.uncacheableMs);
+    this.#hot = new HotAnswers(options.limits.hotBytes, options.signature, options.rules);
+    this.#completion = new Completion({
+      origins: options.origins,
+      discard: (entry) => this.#discard(entry),
+      begun: (fill) => this.#seeTo(fill),
+    });
+  }
+
+  get figures(): EdgeFigures {
+    return this.#figures;
+  }
+
+  /**
+   * Answers a request.
+   * @throws {CdnError} source "origin" where it takes an origin and none answers; 504 for only-if-cached; 508 in a loop
+   */
+  async answer(asked: Asked): Promise<Answered> {
+    switch (asked.method) {
+      case "GET":
+      case "HEAD":
+        // What a body of a GET means, only the origin knows (RFC 9110 §9.3.1).
+        return asked.body === null ? await this.#read(asked) : await this.#pass(asked, "bypass");
+      case "CONNECT":
+      case "TRACE":
+        throw new CdnError(`${asked.method} is not passed on`, { source: "client", status: 405 });
+      default:
+        return await this.#write(asked);
+    }
+  }
+
+  /** The finished answer to a GET or HEAD that has nothing special about it; null where there is none now. */
+  hot(target: string): Finished | null {
+    const finished = this.#hot.get(target, this.#options.now());
+    if (finished) this.#figures.hits++;
+    return finished;
+  }
+
+  /** Removes what a selection means, or marks it stale. @returns how many stored responses it meant */
+  async purge(selection: Selection, options: { soft: boolean }): Promise<number> {
+    this.#purged.note(selection);
+    return await this.#options.cache.purge(selection, options);
+  }
+
+  // ---- GET and HEAD
+
+  async #read(asked: Asked): Promise<Answered> {
+    const { cache, now, rules } = this.#options;
+    const key = asked.target;
+    for (let round = 1; round <= MOST_ROUNDS; round++) {
+      const nowMs = now();
+      const decision = decide(asked, cache.find(key), nowMs, rules);
+      try {
+        if (decision.kind === "refuse") throw notStored();
+        if (decision.kind === "serve") {
+          if (decision.refresh) this.#refresh(asked, decision.found);
+          return await this.#from(asked, decision.found, { hit: true }, null);
+        }
+        const alone = round > ROUNDS_TOGETHER || !mayShare(asked) || this.#uncacheable.has(key, nowMs);
+        // As nothing will be stored, what the viewer has and which part he wants is the origin's to judge.
+        if (alone && decision.kind === "miss" && isConditional(asked)) return await this.#pass(asked, decision.because);
+        const { landing, led } = await this.#land(asked, decision, alone);
+        const answered = await this.#landed(asked, decision, landing, led, round);
+        if (answered) return answered;
+      } catch (error) {
+        if (!(error instanceof Changed)) throw error;
+      }
+    }
+    return await this.#pass(asked, "bypass");
+  }
+
+  async #land(asked: Asked, decision: Asking, alone: boolean): Promise<{ landing: Landing; led: boolean }> {
+    // Alone, too, it is a flight of its own: once its head is here, what comes may be others' as well.
+    const key = alone ? Symbol() : this.#flightKey(asked);
+    return await this.#flights.fly(key, asked.signal, (stop) => this.#ask(asked, decision, stop));
+  }
+
+  /** Who differ in what the stored responses of their key vary with do not wait for each other. */
+  #flightKey({ target, fields }: Asked): string {
+    const varied = this.#options.cache.find(target)[0]?.response.varied;
+    if (!varied?.length) return target;
+    return JSON.stringify([target, variedOf(fields, [["vary", varied.map(([name]) => name).join()]])]);
+  }
+
+  /** The answer from what a flight brought; null where we must look again. */
+  async #landed(
+    asked: Asked,
+    decision: Asking,
+    landing: Landing,
+    led: boolean,
+    round: number,
+  ): Promise<Answered | null> {
+    const fwd = decision.because;
+    if (landing.kind === "passing") return led ? await this.#passOn(asked, landing, fwd) : null;
+    if (landing.kind === "stale") {
+      const status = landing.status === null ? {} : { fwdStatus: landing.status };
+      return await this.#from(asked, landing.entry, { hit: false, fwd: "stale", ...status, detail: "stale" }, null);
+    }
+    // A flight that began before we came may bring what was true before we came. The second one did not.
+    if (!led) {
+      const again = decide(asked, [landing.entry], this.#options.now(), this.#options.rules);
+      if (again.kind !== "serve" && (again.kind !== "validate" || round === 1)) return null;
+    }
+    const handling: Handling = {
+      hit: false,
+      fwd,
+      fwdStatus: landing.kind === "stored" ? landing.status : 304,
+      ...(landing.kind === "stored" && { stored: true }),
+      ...(!led && { collapsed: true }),
+    };
+    return await this.#from(asked, landing.entry, handling, landing.kind === "stored" ? landing.fill : null);
+  }
+
+  /** The answer from an entry. @throws {Changed} where it cannot be completed */
+  async #from(asked: Asked, entry: Entry, handling: Handling, fill: Fill | null): Promise<Answered> {
+    const { now, rules, limits } = this.#options;
+    const nowMs = now();
+    const { response } = entry;
+    entry.use();
+    const condition = conditionOf(asked, response);
+    if (condition === "failed") return await this.#pass(asked, "request");
+    const source = this.#completion.source(entry, () => this.#fields(asked, normalised(asked.fields)));
+    const answered = condition === "not-modified"
+      ? notModified(response, nowMs)
+      : await represent(asked, entry, { source, fill, nowMs, mostRanges: limits.ranges });
+    const done: Handling = source.asked && handling.hit ? { hit: false, fwd: "partial", stored: true } : handling;
+    if (done.hit) {
+      done.ttlMs = freshUntil(response, nowMs, rules) - nowMs;
+      this.#hot.offer(entry, nowMs);
+    }
+    return this.#sign(answered, done);
+  }
+
+  /** Validates in the background (RFC 5861 §3). */
+  #refresh(asked: Asked, found: Entry): void {
+    const decision: Asking = { kind: "validate", found, because: "stale", onError: true };
+    const refreshing = { ...asked, method: "GET", signal: NEVER };
+    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, true)).then(
+      ({ landing, led }) => {
+        if (led && landing.kind === "passing") landing.response.body?.cancel();
+      },
+      (error) => this.#options.log.debug("cannot refresh in the background", { target: asked.target, error }),
+    );
+  }
+
+  // ---- what the origin is asked
+
+  async #ask(asked: Asked, decision: Asking, signal: StopSignal, wanted = false): Promise<Landing> {
+    const { origins, cache, now, rules } = this.#options;
+    const found = decision.kind === "validate" ? decision.found : null;
+    const mark = this.#purged.mark;
+    const wish = asked.method === "GET" && !found ? fieldOf(asked.fields, "range") : null;
+    const range = wish === null ? null : firstRange(wish);
+    const request = {
+      method: asked.method,
+      target: asked.target,
+      fields: this.#fields(asked, [
+        ...normalised(asked.fields),
+        ...(found && asked.method === "GET" ? validationFields(found.response) : []),
+        ...(range === null ? [] : [["range", range] satisfies HeaderLine]),
+      ]),
+      body: null,
+      bodyLength: 0,
+      signal,
+    };
+    const requestMs = now();
+    let response: OriginResponse;
+    try {
+      response = await origins.send(request);
+    } catch (error) {
+      const failed = error instanceof CdnError && error.source === "origin";
+      if (failed && decision.kind === "validate" && decision.onError) {
+        return { kind: "stale", entry: decision.found, status: null };
+      }
+      throw error;
+    }
+    const { status } = response;
+    const received = { status, fields: response.headers };
+    const times = { requestMs, responseMs: now() };
+    if (signal.aborted) {
+      response.body?.cancel();
+      throw new Gone();
+    }
+
+    if (decision.kind === "validate" && status >= 500 && decision.onError) {
+      response.body?.cancel();
+      return { kind: "stale", entry: decision.found, status };
+    }
+    if (asked.method === "HEAD") {
+      this.#compare(asked, response, times);
+      return { kind: "passing", response, range: null };
+    }
+    if (found && status === 304) {
+      const fresh = freshenedBy(received, cache.find(asked.target), found);
+      for (const entry of fresh) entry.update(freshen(entry.response, received, times));
+      if (fresh.includes(found)) return { kind: "freshened", entry: found };
+      // It says that something else is still good: what we have is of no use.
+      this.#discard(found);
+      throw new Changed("the origin's 304 is about another version");
+    }
+    const part = status === 206 ? parseContentRange(received) : null;
+    const storable = (status !== 206 || part !== null) && judgeStorage(asked, received, rules).store;
+    if (!storable) {
+      if (found && status < 500) this.#discard(found);
+      if (status !== 206 && status < 500) this.#uncacheable.note(asked.target, times.responseMs);
+      return { kind: "passing", response, range };
+    }
+    this.#uncacheable.forget(asked.target);
+    let stored = toStored(asked, received, times);
+    if (!response.body) stored = { ...stored, length: 0 };
+    if (this.#purged.concerns(mark, asked.target, stored.tags)) stored = { ...stored, stale: true };
+    const entry = cache.add(asked.target, stored);
+    this.#limitVariants(asked.target);
+    const fill = response.body && new Fill({
+      entry,
+      body: response.body,
+      start: part?.start ?? 0,
+      end: part?.end ?? response.contentLength,
+      repeatable: isRepeatable(stored),
+      wanted,
+    });
+    if (fill) this.#completion.add(fill);
+    return { kind: "stored", entry, fill, status };
+  }
+
+  /** What the answer to a HEAD says of what is stored (RFC 9111 §4.3.5). */
+  #compare(asked: Asked, response: OriginResponse, times: { requestMs: number; responseMs: number }): void {
+    if (response.status !== 200) return;
+    const received = { status: response.status, fields: response.headers };
+    const decision = decide({ ...asked, method: "GET" }, this.#options.cache.find(asked.target), times.responseMs, {
+      ...this.#options.rules,
+    });
+    if (decision.kind !== "serve" && decision.kind !== "validate") return;
+    const entry = decision.found;
+    if (comparedWithHead(entry.response, received) === "invalidate") this.#discard(entry);
+    else entry.update(freshen(entry.response, received, times));
+  }
+
+  #limitVariants(key: string): void {
+    for (const entry of this.#options.cache.find(key).slice(this.#options.limits.variants)) this.#discard(entry);
+  }
+
+  /** When a fill ends: its length is known, or what came of it is of no use. */
+  #seeTo(fill: Fill): void {
+    const { entry } = fill;
+    fill.ended.then(() => {
+      if (fill.state === "done") {
+        if (entry.response.length === null) entry.update({ ...entry.response, length: fill.at });
+        return;
+      }
+      if (fill.failure !== null) {
+        this.#options.log.warn("an answer broke off", { target: entry.key, at: fill.at, error: fill.failure });
+      }
+      if (!isRepeatable(entry.response)) this.#discard(entry);
+    });
+  }
+
+  #discard(entry: Entry): void {
+    this.#options.cache.remove(entry).catch((error) => this.#options.log.warn("cannot remove an entry", { error }));
+  }
+
+  // ---- what is passed on
+
+  async #write(asked: Asked): Promise<Answered> {
+    const { origins } = this.#options;
+    const response = await origins.send(this.#request(asked));
+    const { method, target, authority } = asked;
+    const keys = invalidatedBy({ method, target, authority }, { status: response.status, fields: response.headers });
+    // Before the answer: who has it and then reads must not see what was there before.
+    if (keys.length) await this.purge({ keys, prefixes: [], tags: [] }, { soft: false });
+    return this.#received(response, { hit: false, fwd: "method", fwdStatus: response.status });
+  }
+
+  /** The origin's own answer to exactly what the viewer asks. */
+  async #pass(asked: Asked, fwd: NonNullable<Handling["fwd"]>): Promise<Answered> {
+    const response = await this.#options.origins.send(this.#request(asked));
+    return this.#received(response, { hit: false, fwd, fwdStatus: response.status });
+  }
+
+  #request(asked: Asked) {
+    const { method, target, fields, body, bodyLength, signal } = asked;
+    const conditions = fields.filter(([name]) => CONDITIONS.has(name));
+    return {
+      method,
+      target,
+      fields: this.#fields(asked, [...normalised(fields), ...conditions]),
+      body,
+      bodyLength: body ? bodyLength : 0,
+      signal,
+    };
+  }
+
+  /** What could not be stored, for who asked for it; where the origin was asked for more than his range, that is cut. */
+  async #passOn(
+    asked: Asked,
+    { response, range }: Extract<Landing, { kind: "passing" }>,
+    fwd: NonNullable<Handling["fwd"]>,
+  ): Promise<Answered> {
+    const handling: Handling = { hit: false, fwd, fwdStatus: response.status };
+    const wish = fieldOf(asked.fields, "range");
+    if (range === null || range === wish || response.status !== 206) return this.#received(response, handling);
+    const part = parseContentRange({ status: 206, fields: response.headers });
+    const size = part?.length ?? null;
+    const selection = size === null ? null : selectRanges(wish!, size, { most: 1 });
+    const wanted = selection?.kind === "parts" ? selection.parts[0]! : null;
+    if (!part || size === null || !wanted || wanted.start < part.start || wanted.end > part.end || !response.body) {
+      response.body?.cancel();
+      return await this.#pass(asked, fwd);
+    }
+    const length = wanted.end - wanted.start;
+    const headers = response.headers.filter(([name]) => name !== "content-range" && name !== "content-length");
+    headers.push(["content-range", contentRange(wanted, size)], ["content-length", String(length)]);
+    const body = new CutBody(response.body, wanted.start - part.start, length);
+    return this.#sign({ status: 206, headers, body }, handling);
+  }
+
+  #received({ status, headers, body }: OriginResponse, handling: Handling): Answered {
+    return this.#sign({ status, headers, body }, handling);
+  }
+
+  #sign({ status, headers, body }: Answered, handling: Handling): Answered {
+    if (handling.hit) this.#figures.hits++;
+    else {
+      const { forwarded } = this.#figures;
+      const fwd = handling.fwd ?? "miss";
+      forwarded[fwd] = (forwarded[fwd] ?? 0) + 1;
+      if (handling.collapsed) this.#figures.collapsed++;
+    }
+    return { status, headers: signed(headers, this.#options.signature, handling), body };
+  }
+
+  /** The fields of a request to an origin, with who asks and by whom. @throws {CdnError} 508 in a loop */
+  #fields({ client }: Asked, fields: Lines): Lines {
+    const node = client.includes(":") ? `"[${client}]"` : client;
+    return [...this.#options.loopGuard(fields), ["forwarded", `for=${node}`]];
+  }
+}
+
+/** Whether others may wait for the answer to this request, and this for theirs. */
+function mayShare({ method, fields }: Asked): boolean {
+  return method === "GET" &&
+    !fields.some(([name]) => name === "authorization" || name === "cache-control" || name === "pragma");
+}
+
+function isConditional({ fields }: Asked): boolean {
+  return fields.some(([name]) => CONDITIONS.has(name));
+}
+
+function notStored(): CdnError {
+  return new CdnError("Nothing is stored that answers this, and the request wants nothing else (only-if-cached)", {
+    source: "client",
+    status: 504, // RFC 9111 §5.2.1.7
+  });
+}

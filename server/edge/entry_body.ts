@@ -1,0 +1,148 @@
+/**
+ * A part of a stored representation as somebody reads it: from memory, from what just comes in, from the disk, and
+ * where it is not held (any more), from the origin.
+ */
+import type { BodySource } from "../../runtime/http1/body_source.ts";
+import type { Entry } from "./cache/cache.ts";
+import type { Fill, FillReader } from "./fill.ts";
+
+/** Where a body gets what its entry does not hold. */
+export interface Source {
+  /** A fill under way that soon has what stands at `offset`; null where there is none. */
+  covering(offset: number): Fill | null;
+  /**
+   * Asks for what is missing from `offset` on, up to `end` at most (null: to the end), where nobody does already.
+   * @throws {CdnError} source "origin": it fails, or what it has now is something else
+   */
+  fetch(offset: number, end: number | null): Promise<Fill>;
+}
+
+/** How often in turn a body may break off without a byte, before its reader is told. */
+const MOST_FAILURES = 2;
+
+/** Reads one entry from `start` up to `end`; null: to its end, which is not known yet. */
+export class EntryBody implements BodySource, FillReader {
+  readonly #entry: Entry;
+  readonly #source: Source;
+  readonly #end: number | null;
+  #at: number;
+  #fill: Fill | null = null;
+  #done = false;
+
+  /** @param fill what it begins with, if it is known */
+  constructor(entry: Entry, source: Source, start: number, end: number | null, fill: Fill | null = null) {
+    this.#entry = entry;
+    this.#source = source;
+    this.#at = start;
+    this.#end = end;
+    if (fill) this.#join(fill);
+    if (start === end) this.#finish();
+  }
+
+  get at(): number {
+    return this.#at;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  get held(): number {
+    return this.#done ? 0 : this.#within(this.#fill?.heldFrom(this.#at) ?? 0);
+  }
+
+  /** What the disk holds is read in one go where there is no fill. */
+  get ready(): boolean {
+    return !this.#done && this.#fill === null;
+  }
+
+  /**
+   * Makes sure that its first byte can be had: what goes wrong until then may still change the whole answer.
+   * @throws {CdnError} source "origin"
+   */
+  async begin(): Promise<void> {
+    if (!this.#done && await this.#wait() === "end") this.#finish();
+  }
+
+  take(into: Uint8Array<ArrayBuffer>): number {
+    return this.#done || !this.#fill ? 0 : this.#advance(this.#fill.take(this.#at, this.#room(into)));
+  }
+
+  async read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
+    let lost = false;
+    while (!this.#done) {
+      const taken = this.take(into);
+      if (taken > 0) return taken;
+      let where: "tip" | "disk" | "end";
+      try {
+        where = await this.#wait(lost);
+      } catch (error) {
+        this.#finish();
+        throw error;
+      }
+      if (where === "end") this.#finish();
+      else if (where === "disk") {
+        const count = await this.#entry.read(this.#at, this.#room(into));
+        if (count > 0) return this.#advance(count);
+        lost = true; // it went since we looked
+      }
+    }
+    return null;
+  }
+
+  cancel(): void {
+    this.#finish();
+  }
+
+  /**
+   * Waits until its next byte is somewhere.
+   * @param lost it is not on the disk, whatever the entry says
+   */
+  async #wait(lost = false): Promise<"tip" | "disk" | "end"> {
+    for (let failures = 0;;) {
+      const fill = this.#fill;
+      if (fill) {
+        if (fill.heldFrom(this.#at) > 0) return "tip";
+        // Its end is where the fill ended, which only then is known.
+        if (this.#end === null && fill.end === null && fill.state === "done" && this.#at >= fill.at) return "end";
+      }
+      if (!lost && this.#isHeld()) return "disk";
+      if (fill?.covers(this.#at)) {
+        await fill.progress();
+        continue;
+      }
+      if (fill?.state === "failed" && fill.failure !== null && ++failures > MOST_FAILURES) throw fill.failure;
+      this.#join(this.#source.covering(this.#at) ?? await this.#source.fetch(this.#at, this.#end));
+    }
+  }
+
+  #join(fill: Fill | null): void {
+    this.#fill?.leave(this);
+    this.#fill = this.#done ? null : fill;
+    this.#fill?.join(this);
+  }
+
+  #isHeld(): boolean {
+    return this.#entry.held.some(({ start, end }) => start <= this.#at && this.#at < end);
+  }
+
+  #within(count: number): number {
+    return this.#end === null ? count : Math.min(count, this.#end - this.#at);
+  }
+
+  #room(into: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    return into.subarray(0, this.#within(into.length));
+  }
+
+  #advance(count: number): number {
+    this.#at += count;
+    this.#fill?.moved();
+    if (this.#at === this.#end) this.#finish();
+    return count;
+  }
+
+  #finish(): void {
+    this.#done = true;
+    this.#join(null);
+  }
+}
