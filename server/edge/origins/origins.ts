@@ -30,6 +30,9 @@ export interface OriginState {
   waiting: number;
   /** Why it is not healthy; empty where it is. */
   reason: string;
+  /** Requests that it was sent, and those of them that failed through its fault, since the start; probes apart. */
+  requests: number;
+  failures: number;
 }
 
 /** Several origins that serve the same content. */
@@ -38,9 +41,11 @@ export interface Origins {
    * Sends a request to the best origin, and where that is safe to the next when one fails. A redirect is an answer
    * like any other, and never followed.
    * @throws {CdnError} source "origin": 502 where none can be reached, 503 with Retry-After where too many wait, 504
-   * where none answers in time
+   * where none answers in time; source "client" where the request was aborted, or is none that can be sent
    */
   send(request: OriginRequest): Promise<OriginResponse>;
+  /** In the order of preference. */
   states(): OriginState[];
+  /** Ends the probes, and sends away who waits; answers under way go on. */
   close(): void;
 }
