@@ -29,6 +29,7 @@ import {
   parsePolicy,
 } from "../server/mod.ts";
 import type { Command } from "./command.ts";
+import { edgeFlags, edgeOf } from "./edge.ts";
 import { checkAtHangup, openListenTls, openServerTls, tlsFlags } from "./tls.ts";
 
 const spec = {
@@ -41,6 +42,7 @@ const spec = {
     "provider": nameFlag("NAME", "local", "the cloud that this server is at, as its price sheet names it"),
     "region": nameFlag("NAME", "local", "the cloud's region"),
     "role": choiceFlag(["origin", "edge"], "origin", "an origin is sent all content; an edge keeps what it is given"),
+    ...edgeFlags,
     "label": pairsFlag("shown in the list of servers"),
     "url": urlFlag(null, "where others reach this server, if not at the listening address"),
     "peers": urlsFlag([], "other servers to join; they tell of further ones"),
@@ -107,6 +109,7 @@ const spec = {
       "      --provider aws --region us-east-1 --peers http://b.example.com:8080",
       "one of several servers",
     ],
+    ["metacdn server --role edge --origin https://www.example.com --cache /var/cache/metacdn", "a pull-through cache"],
     ["metacdn server --label jurisdiction=de --label operator=ann", "what metacdn doctor reckons with"],
     ["curl -T photo.jpg http://127.0.0.1:8080/photo.jpg", "puts an object"],
   ] as [string, string][],
@@ -143,7 +146,9 @@ export const server: Command = async (argv, input) => {
     names: ["--viewer-cert", "--viewer-key"],
   });
   using _hangup = checkAtHangup([tls, viewerTls]);
+  using edge = edgeOf(flags, log);
   await using node = await openServer({
+    ...(edge && { edge: edge.settings }),
     ...(tls && { tls: tls.server }),
     data: flags.data,
     identity: { id, provider: flags.provider, region: flags.region, role: flags.role, labels: flags.label },

@@ -6,11 +6,13 @@
  *            ├─ remove                                        DELETE
  *            ├─ index                                         GET /
  *            ├─ own                                           everything below /-/
+ *            ├─ pull                                          all but that, of an edge with origins
  *            └─ options
  *
  * A step does one thing and names the next; whatever goes wrong is thrown and becomes problem+json.
  */
 import { badRequest, CdnError, decodePath, type Manifest, OWN_PREFIX, splitTarget, type Target } from "../proto/mod.ts";
+import { answerFromEdge } from "./edge/door.ts";
 import { callEndpoint, methodNotAllowed } from "./endpoints/table.ts";
 import { isLive, type Parts } from "./parts.ts";
 import { receive, remove } from "./receive.ts";
@@ -24,6 +26,7 @@ type Step =
   | "route"
   | "options"
   | "own"
+  | "pull"
   | "index"
   | "lookup"
   | "condition"
@@ -47,7 +50,7 @@ class Exchange {
   selection: Selection = { kind: "whole" };
   response: Response | null = null;
 
-  constructor(readonly request: Request, readonly parts: Parts) {
+  constructor(readonly request: Request, readonly parts: Parts, readonly client: string) {
     // Not `new URL`, which would resolve ".." and so hide what the client tried.
     this.target = splitTarget(request.url);
   }
@@ -70,6 +73,7 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
     // Its target is an authority and no path (RFC 9110 §9.3.6); we are no tunnel.
     if (method === "CONNECT") throw methodNotAllowed(method, OBJECT_METHODS);
     if (path.startsWith(OWN_PREFIX)) return "own";
+    if (exchange.parts.edge) return "pull";
     if (method === "OPTIONS") return "options";
     if (path === "/") {
       if (method === "GET" || method === "HEAD") return "index";
@@ -90,6 +94,12 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
 
   async own(exchange): Promise<Step> {
     exchange.response = await callEndpoint(exchange.request, exchange.target, exchange.parts);
+    return "done";
+  },
+
+  async pull(exchange): Promise<Step> {
+    const { request, target, parts, client } = exchange;
+    exchange.response = await answerFromEdge(request, target, parts.edge!, client);
     return "done";
   },
 
@@ -163,10 +173,11 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
 
 /**
  * Answers one request.
+ * @param client the address of who asks
  * @throws {CdnError} which `problemResponse` turns into the answer.
  */
-export async function answer(request: Request, parts: Parts): Promise<Response> {
-  const exchange = new Exchange(request, parts);
+export async function answer(request: Request, parts: Parts, client = ""): Promise<Response> {
+  const exchange = new Exchange(request, parts, client);
   for (let at: Step = "route"; at !== "done";) {
     const next: Step | Promise<Step> = steps[at](exchange);
     at = typeof next === "string" ? next : await next;

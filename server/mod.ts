@@ -6,6 +6,8 @@
  * @module
  */
 export { clusterDefaults, type ClusterSettings, type Egress } from "./cluster/mod.ts";
+export { edgeDefaults, type EdgeSettings } from "./edge/open.ts";
+export { ORIGIN_DEFAULTS, type OriginSettings, parseOriginUrl } from "./edge/origins/mod.ts";
 export { keepServerId, makeServerId } from "./identity.ts";
 export { openServer, type OpenServerOptions, type ServerTls } from "./open.ts";
 export { defaultLimits, type Identity, type Limits } from "./parts.ts";

@@ -5,6 +5,7 @@
  *     server.key     its Ed25519 key: who has it may speak in its name
  *     store/         objects
  *     uploads/       sessions under way
+ *     cache/         what an edge pulled from its origins
  *     cluster/       the list of servers, what is wanted of them, and beginnings of bodies
  */
 import { join } from "@std/path";
@@ -25,12 +26,14 @@ import {
   openLedger,
   openPartials,
 } from "./cluster/mod.ts";
+import { type EdgeSettings, openEdge } from "./edge/open.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { createUploads, type UploadLimits } from "./upload/mod.ts";
+import { noUploads } from "./upload/none.ts";
 
 /** What {@link openServer} takes: the options of a server, but for the parts that it makes itself. */
-export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster"> {
+export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster" | "edge"> {
   /** The data folder; made where it is missing. One process at a time. */
   data: string;
   /** Bytes are refused (507) where they would leave less than this free on the disk. */
@@ -41,6 +44,8 @@ export interface OpenServerOptions extends Omit<ServerOptions, "store" | "upload
   uploads?: Partial<UploadLimits>;
   /** Bodies are read again and compared with their digests at this rate, in bytes a second; 0: never. */
   scrubBytesPerSecond?: number;
+  /** With it, content is pulled from origins, and uploads are not taken. */
+  edge?: EdgeSettings;
   /** What a byte costs that leaves a place; the usual prices unless given. */
   egress?: Egress;
   /** With TLS: our certificate, how those of others are checked, and a `fetch` that trusts our CA. */
@@ -72,6 +77,7 @@ export async function openServer({
   uploads = {},
   scrubBytesPerSecond,
   egress,
+  edge,
   tls,
   now = Date.now,
   log = silentLogger,
@@ -136,8 +142,9 @@ export async function openServer({
       tls?.onRenewed(() => cluster.announce());
       return cluster;
     },
+    ...(edge && { edge: ({ identity, now, random, log }) => openEdge(edge, { id: identity.id, now, random, log }) }),
     uploads: ({ store, limits, writer, secure, now, log }) =>
-      createUploads({
+      edge ? noUploads : createUploads({
         folder: join(data, "uploads"),
         store,
         write: writer.write,

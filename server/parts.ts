@@ -3,6 +3,7 @@ import type { Manifest } from "../proto/mod.ts";
 import type { Guard } from "../runtime/guard.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Cluster } from "./cluster/cluster.ts";
+import type { Edge } from "./edge/edge.ts";
 import type { HotBodies } from "./serve/hot.ts";
 import type { CacheRules } from "./serve/policy.ts";
 import type { Store } from "./store/store.ts";
@@ -59,6 +60,8 @@ export interface Parts {
   uploads: Uploads;
   cluster: Cluster;
   writer: Writer;
+  /** With it, content is what its origins have; null where it is what the store has. */
+  edge: Edge | null;
   guard: Guard;
   hot: HotBodies;
   /** Which caching fields a path gets. */

@@ -8,6 +8,7 @@ import { problemResponse } from "../runtime/problem.ts";
 import { VERSION } from "../runtime/version.ts";
 import { HybridClock } from "../proto/clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
+import type { OpenedEdge } from "./edge/open.ts";
 import { answer } from "./exchange.ts";
 import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
 import { Refusals } from "./refusals.ts";
@@ -53,6 +54,8 @@ export interface ServerOptions {
     | Promise<Uploads>;
   /** Makes the cluster; alone unless given. */
   cluster?: (needs: Needs) => Cluster | Promise<Cluster>;
+  /** Makes the edge, where content is pulled from origins: then uploads are not for us. */
+  edge?: (needs: Needs & { cluster: Cluster }) => Promise<OpenedEdge>;
   /** None unless given: for loopback only. */
   secrets?: Secrets;
   /** How other servers prove who they are, beyond the secrets: by certificates, with nonces that outlive a restart. */
@@ -93,6 +96,7 @@ export async function createServer({
   store: given,
   uploads: makeUploads,
   cluster: makeCluster = alone,
+  edge: makeEdge,
   secrets = noSecrets,
   guarding = {},
   codec = jsonCodec,
@@ -125,6 +129,7 @@ export async function createServer({
   const uploads = made.use(
     await makeUploads({ ...needs, store, writer, secure: (manifest) => cluster.secure(manifest) }),
   );
+  const pulling = makeEdge ? made.use(await makeEdge({ ...needs, store, cluster })) : null;
   const hot = new HotBodies(limits.hotBytes);
   const isReady = () => ready;
   const parts: Parts = {
@@ -134,6 +139,7 @@ export async function createServer({
     uploads,
     cluster,
     writer,
+    edge: pulling?.edge ?? null,
     guard,
     policy,
     limits,
@@ -156,7 +162,7 @@ export async function createServer({
     identity,
     async handler(request, info) {
       try {
-        return await answer(request, parts);
+        return await answer(request, parts, info?.remoteAddr?.hostname);
       } catch (error) {
         refusals.note(request, error, { from: info?.remoteAddr?.hostname ?? "", nowMs: now() });
         return problemResponse(error, log);

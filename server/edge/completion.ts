@@ -74,7 +74,10 @@ export class Completion {
         this.#ask(entry, range, {
           method: "GET",
           target: entry.key,
-          fields: [...fields(), ["range", `bytes=${range.start}-${range.end - 1}`], condition],
+          fields: [...fields(), [
+            "range",
+            `bytes=${range.start}-${range.end === entry.response.length ? "" : range.end - 1}`,
+          ], condition],
           body: null,
           bodyLength: 0,
           signal,

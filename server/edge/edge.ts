@@ -322,7 +322,10 @@ export class Edge {
       throw new Changed("the origin's 304 is about another version");
     }
     const part = status === 206 ? parseContentRange(received) : null;
-    const storable = (status !== 206 || part !== null) && judgeStorage(asked, received, rules).store;
+    // A part whose length is not what its Content-Range says is nobody's to build on.
+    const sound = status !== 206 ||
+      (part !== null && (response.contentLength ?? part.end - part.start) === part.end - part.start);
+    const storable = sound && judgeStorage(asked, received, rules).store;
     if (!storable) {
       if (found && status < 500) this.#discard(found);
       if (status !== 206 && status < 500) this.#uncacheable.note(asked.target, times.responseMs);

@@ -1,0 +1,77 @@
+/** An edge with all that it stands on: {@link openEdge}. */
+import type { Live } from "../../runtime/live.ts";
+import type { Logger } from "../../runtime/log.ts";
+import type { Cache } from "./cache/cache.ts";
+import { openCache } from "./cache/mod.ts";
+import { defaultEdgeLimits, Edge, type EdgeLimits } from "./edge.ts";
+import { createOrigins, loopGuard, type Origins, type OriginSettings } from "./origins/mod.ts";
+import type { RuleSettings } from "./rules/mod.ts";
+
+/** What {@link openEdge} needs to know. */
+export interface EdgeSettings {
+  /** Base URLs of the origins, the preferred one first. */
+  origins: readonly string[];
+  /** CAs (PEM) that they are believed by, beside the public ones. */
+  originCa?: Live<readonly string[]> | null;
+  /** What is not the default about asking them. */
+  originSettings?: Partial<OriginSettings>;
+  /** The cache's folder; made where it is missing. One process at a time. */
+  folder: string;
+  /** Bodies on disk, and in memory, in bytes. */
+  diskBytes: number;
+  memoryBytes: number;
+  /** What the operator chooses within the rules of caching; the usual unless given. */
+  rules?: Partial<RuleSettings>;
+  limits?: Partial<EdgeLimits>;
+}
+
+/** Where an edge runs. */
+export interface EdgeSurroundings {
+  /** Our name among the servers: what we are called in Via and Cache-Status. */
+  id: string;
+  now: () => number;
+  random: () => number;
+  log: Logger;
+}
+
+/** The usual: a tenth of the age of what says nothing of its freshness, a day at most; a day of what no origin can say. */
+export const edgeDefaults: { readonly rules: RuleSettings } = {
+  rules: { heuristicShare: 0.1, heuristicMostMs: 86_400_000, staleOnErrorMs: 86_400_000 },
+};
+
+/** An edge and its parts; disposing of it closes them. */
+export interface OpenedEdge extends AsyncDisposable {
+  edge: Edge;
+  cache: Cache;
+  origins: Origins;
+}
+
+/**
+ * Opens an edge, with all that it held when it was last closed or killed.
+ * @throws {CdnError} where another process has the folder open, or it cannot be used
+ * @throws {Error} for a URL that is none of an origin
+ */
+export async function openEdge(
+  { origins: urls, originCa = null, originSettings, folder, diskBytes, memoryBytes, rules, limits }: EdgeSettings,
+  { id, now, random, log }: EdgeSurroundings,
+): Promise<OpenedEdge> {
+  await using made = new AsyncDisposableStack();
+  const origins = made.adopt(
+    createOrigins({ urls, ca: originCa, ...(originSettings && { settings: originSettings }), now, random, log }),
+    (one) => one.close(),
+  );
+  // Half for finished answers, which have their bodies once more, ready to be sent.
+  const cache = made.use(await openCache({ folder, diskBytes, memoryBytes: Math.ceil(memoryBytes / 2), now, log }));
+  const edge = new Edge({
+    cache,
+    origins,
+    signature: { name: id, pseudonym: id },
+    loopGuard: loopGuard(id),
+    rules: { ...edgeDefaults.rules, ...rules },
+    limits: { ...defaultEdgeLimits, hotBytes: Math.floor(memoryBytes / 2), ...limits },
+    now,
+    log,
+  });
+  const owned = made.move();
+  return { edge, cache, origins, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
