@@ -54,8 +54,7 @@ export class Health {
   /** It answered, a probe or the head of a request. True where that brought it back. */
   answered(): boolean {
     if (!this.#out) return false;
-    this.#out = null;
-    this.#inARow = this.#settings.failuresInARow - 1;
+    this.#out = null; // The row stands: the next failure adds to it.
     return true;
   }
 

@@ -302,3 +302,40 @@ Deno.test("a probe that is under way ends with the set", async () => {
   await until(() => only.open === 0, "its connection to be closed");
   assertEquals(clock.alarms, []);
 });
+
+Deno.test("a probe reads no body: a long one is given up", async () => {
+  const clock = new Clock();
+  let heads = 0;
+  await using only = new FakeServer(async (peer) => {
+    await peer.head();
+    if (++heads === 1) return;
+    await peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nbegun");
+    await peer.rest(() => false);
+  });
+  using asked = origins({ urls: [only.url], settings: { failuresInARow: 1 }, ...clock, random: middle });
+  await assertRejects(() => asked.send(request()), CdnError);
+  clock.pass(1000);
+  await until(() => asked.states()[0]!.healthy, "the origin to be back");
+  await until(() => only.open === 0, "the probe's connection to be closed");
+});
+
+Deno.test("a probe that fails after a request has brought the origin back takes nothing away", async () => {
+  const clock = new Clock();
+  const fail = Promise.withResolvers<void>();
+  let heads = 0;
+  await using only = new FakeServer(async (peer) => {
+    await peer.head();
+    const which = ++heads;
+    if (which === 2) await fail.promise;
+    if (which > 2) await peer.send(answer(200, "back"));
+  });
+  using asked = origins({ urls: [only.url], settings: { failuresInARow: 1 }, ...clock, random: middle });
+  await assertRejects(() => asked.send(request()), CdnError);
+  clock.pass(1000);
+  await until(() => heads === 2, "the probe");
+  assertEquals(await ask(asked), "200 back");
+  fail.resolve();
+  await until(() => only.open === 0, "the probe to have failed");
+  assertEquals(await ask(asked), "200 back");
+  assertEquals([asked.states()[0]!.healthy, clock.alarms], [true, []]);
+});

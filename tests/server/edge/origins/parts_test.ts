@@ -1,9 +1,11 @@
 /** The parts that decide: health, places, URLs, settings, the loop guard. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CdnError } from "../../../../proto/mod.ts";
+import type { BodySource } from "../../../../runtime/http1/body_source.ts";
 import { Health } from "../../../../server/edge/origins/health.ts";
 import { loopGuard, ORIGIN_DEFAULTS, originSettings, parseOriginUrl } from "../../../../server/edge/origins/mod.ts";
 import { type Leave, Places } from "../../../../server/edge/origins/places.ts";
+import { WatchedBody } from "../../../../server/edge/origins/watched_body.ts";
 import { Clock, middle } from "./kit.ts";
 
 Deno.test("origin URLs: what is taken, and how it is written from then on", () => {
@@ -144,6 +146,25 @@ Deno.test("places: first come, first served, and a place is handed on without a 
   assertEquals([places.active, places.waiting, order, clock.alarms], [0, 0, ["third", "fourth"], []]);
 });
 
+Deno.test("places: a signal is listened to only while somebody waits", async () => {
+  let listeners = 0;
+  const signal = {
+    aborted: false,
+    addEventListener: () => void listeners++,
+    removeEventListener: () => void listeners--,
+  };
+  const clock = new Clock();
+  const places = new Places({ most: 1, mostWaiting: 10, schedule: clock.schedule });
+  const leave = await places.enter(signal, 100) as Leave;
+  assertEquals(listeners, 0);
+  const waits = [places.enter(signal, 100), places.enter(signal, 50)];
+  assertEquals(listeners, 2);
+  clock.pass(50);
+  leave();
+  await Promise.all(waits);
+  assertEquals(listeners, 0);
+});
+
 Deno.test("places: who waits may go, be late, or be sent away, and leaves nothing behind", async () => {
   const clock = new Clock();
   const places = new Places({ most: 1, mostWaiting: 10, schedule: clock.schedule });
@@ -164,6 +185,45 @@ Deno.test("places: who waits may go, be late, or be sent away, and leaves nothin
   assertEquals([await last, await places.enter(never, 100)], ["closed", "closed"]);
   leave();
   assertEquals([places.active, places.tryEnter()], [0, null]);
+});
+
+Deno.test("a watched body says once how it ended, and listens to its signal no longer than that", async () => {
+  let listeners = 0;
+  const signal = {
+    aborted: false,
+    addEventListener: () => void listeners++,
+    removeEventListener: () => void listeners--,
+  };
+  const inner = (): BodySource => {
+    let left = 2;
+    return {
+      get done() {
+        return left === 0;
+      },
+      get held() {
+        return left;
+      },
+      ready: false,
+      take: () => left-- > 0 ? 1 : 0,
+      read: () => left === 2 ? Promise.resolve(left--) : Promise.reject(new Error("broken")),
+      cancel: () => void (left = 0),
+    };
+  };
+  const into = new Uint8Array(1);
+  const ends: string[] = [];
+  const watched = () => new WatchedBody(inner(), signal, ({ kind }) => void ends.push(kind));
+  const read = watched();
+  read.take(into);
+  assertEquals([ends, listeners, read.held, read.done], [[], 1, 1, false]);
+  read.take(into);
+  read.cancel();
+  const given = watched();
+  given.cancel();
+  given.cancel();
+  const broken = watched();
+  await broken.read(into);
+  for (let times = 0; times < 2; times++) await assertRejects(() => broken.read(into), Error, "broken");
+  assertEquals([ends, listeners], [["whole", "given-up", "broken"], 0]);
 });
 
 Deno.test("the loop guard adds us at the end, after all that was there", () => {
