@@ -37,6 +37,7 @@ import {
   judgeStorage,
   type Lines,
   normalised,
+  originConditions,
   parseContentRange,
   type RuleSettings,
   toStored,
@@ -99,15 +100,6 @@ type Asking = Extract<Decision<Entry>, { kind: "miss" | "validate" }>;
 const ROUNDS_TOGETHER = 4;
 const MOST_ROUNDS = 6;
 const NEVER: StopSignal = { aborted: false, addEventListener() {}, removeEventListener() {} };
-/** Fields that a normalised request lacks, and one that is passed on has. */
-const CONDITIONS = new Set([
-  "if-match",
-  "if-modified-since",
-  "if-none-match",
-  "if-range",
-  "if-unmodified-since",
-  "range",
-]);
 
 /** Answers from a cache, and fills it. */
 export class Edge {
@@ -405,11 +397,10 @@ export class Edge {
 
   #request(asked: Asked) {
     const { method, target, fields, body, bodyLength, signal } = asked;
-    const conditions = fields.filter(([name]) => CONDITIONS.has(name));
     return {
       method,
       target,
-      fields: this.#fields(asked, [...normalised(fields), ...conditions]),
+      fields: this.#fields(asked, [...normalised(fields), ...originConditions(fields)]),
       body,
       bodyLength: body ? bodyLength : 0,
       signal,
@@ -469,7 +460,7 @@ function mayShare({ method, fields }: Asked): boolean {
 }
 
 function isConditional({ fields }: Asked): boolean {
-  return fields.some(([name]) => CONDITIONS.has(name));
+  return originConditions(fields).length > 0;
 }
 
 function notStored(): CdnError {

@@ -57,11 +57,12 @@ export class EntryBody implements BodySource, FillReader {
   }
 
   /**
-   * Makes sure that its first byte can be had: what goes wrong until then may still change the whole answer.
+   * Makes sure that its first byte is here or on its way: what goes wrong until then may still change the whole answer.
    * @throws {CdnError} source "origin"
    */
   async begin(): Promise<void> {
-    if (!this.#done && await this.#wait() === "end") this.#finish();
+    if (this.#done || this.#fill?.covers(this.#at) || this.held > 0 || this.#isHeld()) return;
+    this.#join(this.#source.covering(this.#at) ?? await this.#source.fetch(this.#at, this.#end));
   }
 
   take(into: Uint8Array<ArrayBuffer>): number {
