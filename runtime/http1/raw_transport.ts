@@ -77,8 +77,9 @@ export function createRawTransport({
         body: request.body ? bodyLength ?? "chunked" : bodyLength === 0 || NEEDS_LENGTH.has(request.method) ? 0 : null,
       });
       if (request.signal.aborted) throw new UpstreamError("The request was aborted", "aborted", false);
-      // A body can be sent only once: it does not go to a connection that its server may be closing just now.
-      const pooled = request.body ? null : pool.take(request.origin);
+      // What can be sent only once does not go to a connection that its server may be closing just now.
+      const once = request.body !== null || !IDEMPOTENT.has(request.method);
+      const pooled = once ? null : pool.take(request.origin);
       if (pooled) {
         const exchange = new Exchange(request, settings, deadlines, pool, begun);
         const response = await exchange.run(pooled, text, true);
@@ -256,6 +257,8 @@ class Exchange implements BodyOwner {
         if (this.#sending === "yes") this.#stop("aborted", `The request's body broke off: ${words(cause)}`);
         return;
       }
+      // Before anything else: what was read can be sent by nobody again, whether we still send or not.
+      if (!result.done && result.value.length > 0) this.#bodyTouched = true;
       if (this.#sending !== "yes") return;
       if (result.done) {
         if (bodyLength !== null && left > 0) {
@@ -265,7 +268,6 @@ class Exchange implements BodyOwner {
       }
       const chunk = result.value;
       if (chunk.length === 0) continue;
-      this.#bodyTouched = true;
       left -= chunk.length;
       if (left < 0) return this.#stop("aborted", "The request's body is longer than its length");
       this.#setDeadline(this.#idleMs, "The server stopped reading the request's body");
