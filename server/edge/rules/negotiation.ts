@@ -59,7 +59,10 @@ function format(wanted: readonly (readonly [string, number])[], noIdentity: bool
  * of one weight have no order (RFC 9110 §12.5.4): they stand by the alphabet.
  */
 function languageForm(text: string): string {
-  const asked = weights(text, (range) => /^(?:\*|[a-z]{1,8}(?:-[a-z0-9]{1,8})*)$/i.test(range) ? inCase(range) : null);
+  const asked = weights(
+    text,
+    (range) => /^(?:\*|[a-z]{1,8}(?:-[a-z0-9]{1,8}){0,8})$/i.test(range) ? inCase(range) : null,
+  );
   const kept = [...asked].filter(([range, q]) => q > 0 || widerIsWanted(range, asked));
   return inOrder(kept).map(([range, q]) => q === 1 ? range : `${range};q=${q}`).join(", ");
 }
