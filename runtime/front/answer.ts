@@ -1,6 +1,6 @@
 /** The head of an answer as bytes (RFC 9112 §4, §6). Pure. */
 import { STATUS_TEXT } from "@std/http/status";
-import type { HeaderLine } from "../../runtime/http1/transport.ts";
+import type { HeaderLine } from "../http1/transport.ts";
 
 /** How an answer's body ends: its length, where its fields do not tell it already; or in chunks. */
 export type AnswerFraming = number | "told" | "chunked";
