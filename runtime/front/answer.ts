@@ -7,7 +7,8 @@ export type AnswerFraming = number | "told" | "chunked";
 
 const statusLines = new Map<number, string>();
 
-function statusLine(status: number): string {
+/** The first line of an answer, with its end. */
+export function formatStatusLine(status: number): string {
   let line = statusLines.get(status);
   if (line === undefined) {
     line = `HTTP/1.1 ${status} ${(STATUS_TEXT as Record<number, string>)[status] ?? ""}\r\n`;
@@ -23,7 +24,7 @@ export function formatAnswerHead(
   close: boolean,
   date: () => string,
 ): string {
-  let text = statusLine(status);
+  let text = formatStatusLine(status);
   let dated = false;
   for (const [name, value] of headers) {
     if (name === "date") dated = true;

@@ -1,7 +1,7 @@
 /** Memory for bodies on their way: lent for one answer, and used again for the next, whoever's it is. */
 
-/** The size of one, in bytes. */
-export const BUFFER_BYTES = 256 * 1024;
+/** The size of one, in bytes: a large part of a body, and the head before it. */
+export const BUFFER_BYTES = 256 * 1024 + 4096;
 /** The size of one while many are lent: then those who have one are many, or slow. */
 export const SMALL_BYTES = 32 * 1024;
 /** How many large ones are lent at a time. */

@@ -53,6 +53,8 @@ export interface FrontContext {
 const HEAD_END_ROOM = 64;
 /** A finished answer up to this goes out together with others to requests that came together with its own. */
 const MOST_TOGETHER = 16 * 1024;
+/** Over TLS no more is written at once: it is all encrypted before the first byte goes out, and stays in memory. */
+const MOST_TLS_WRITE = 64 * 1024;
 const TOO_LATE = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const LAST_CHUNK = "0\r\n\r\n";
 const CLOSE = "connection: close\r\n\r\n";
@@ -81,6 +83,7 @@ export class Viewer {
   readonly #watch: Watch;
   readonly #gone = new Gone();
   readonly #asker: Asker;
+  readonly #mostWrite: number;
   readonly #reader: RequestReader;
   #reading: Promise<void> | null = null;
   #doing: "waiting" | "reading" | "answering" | "tunnelling" = "waiting";
@@ -104,6 +107,7 @@ export class Viewer {
     this.#context = context;
     this.#asker = { client: (conn.remoteAddr as Deno.NetAddr).hostname, signal: this.#gone, note: undefined };
     this.#reader = new RequestReader(isTls(conn) ? "https" : "http");
+    this.#mostWrite = isTls(conn) ? MOST_TLS_WRITE : Infinity;
     this.#watch = context.deadlines.watch(() => this.#late());
   }
 
@@ -252,12 +256,13 @@ export class Viewer {
       return true;
     }
     const bytes = whole ? sheet.bytes : sheet.bytes.subarray(0, finished.headLength);
+    const first = Math.min(bytes.length, Math.max(this.#mostWrite, finished.headLength));
     sheet.writers++;
     let at = 0;
     try {
       this.#watch.set(this.#context.idleMs);
       while (at < finished.headLength) {
-        const writing = this.#conn.write(at === 0 ? bytes : bytes.subarray(at));
+        const writing = this.#conn.write(at === 0 && first === bytes.length ? bytes : bytes.subarray(at, first));
         // Together, and not one after the other: it saves a turn of the loop for each request.
         if (this.#reading === null && this.#reader.held === 0) this.#read();
         at += await writing;
@@ -370,11 +375,12 @@ export class Viewer {
 
   /** Writes all of it; a viewer that takes nothing for too long is cut off. */
   async #write(bytes: Uint8Array): Promise<void> {
+    const most = this.#mostWrite;
     this.#watch.set(this.#context.idleMs);
-    let at = await this.#conn.write(bytes);
+    let at = await this.#conn.write(bytes.length > most ? bytes.subarray(0, most) : bytes);
     while (at < bytes.length) {
       this.#watch.set(this.#context.idleMs);
-      at += await this.#conn.write(bytes.subarray(at));
+      at += await this.#conn.write(bytes.subarray(at, at + most));
     }
     this.#watch.pause();
   }

@@ -5,7 +5,7 @@ import type { ProxySettings } from "../../proxy/mod.ts";
 import { findEmptyLine, LastFields, OTHER, readRequest } from "../../runtime/front/request.ts";
 import { eventually } from "../kit/mod.ts";
 import { FakeServer, until } from "../kit/fake_server.ts";
-import { exchange } from "./front_kit.ts";
+import { exchange } from "../kit/wire.ts";
 import { fakeServer, measured, testProxy } from "./kit.ts";
 
 const ask = (port: number, rest = "") => `GET /x HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${rest}\r\n`;
