@@ -10,11 +10,12 @@ import {
   parseCommand,
   sizeFlag,
   stringFlag,
+  switchFlag,
   urlFlag,
   urlsFlag,
   UsageError,
 } from "../runtime/flags.ts";
-import { formatAddress, listen, requireSafeAddress } from "../runtime/listen.ts";
+import { formatAddress, requireSafeAddress } from "../runtime/listen.ts";
 import { createLogger } from "../runtime/log.ts";
 import { readSecrets, requirePeerKey } from "../runtime/secrets.ts";
 import { aborted, stopSignal } from "../runtime/stop.ts";
@@ -23,7 +24,9 @@ import {
   defaultLimits,
   defaultRules,
   defaultUploadLimits,
+  frontDefaults,
   keepServerId,
+  listenServer,
   makeServerId,
   openServer,
   parsePolicy,
@@ -69,6 +72,11 @@ const spec = {
     "max-ranges": numberFlag("N", defaultLimits.ranges, "most ranges of one request that are answered apart", {
       least: 1,
       most: 1000,
+    }),
+    "no-front": switchFlag("let Deno.serve alone answer, without the faster door before it"),
+    "max-viewers": numberFlag("N", frontDefaults.mostViewers, "most connections of the faster door at a time", {
+      least: 1,
+      most: 1_000_000,
     }),
     ...tlsFlags,
     "viewer-listen": addressFlag(null, "answer here too, with a certificate that browsers know"),
@@ -180,9 +188,15 @@ export const server: Command = async (argv, input) => {
     },
     log,
   });
-  const listening = listen(flags.listen, node.handler, { log, token: secrets.token, tls: tls?.source ?? null });
-  const viewers = viewerAddress && viewerTls &&
-    listen(viewerAddress, node.handler, { log, token: secrets.token, tls: viewerTls });
+  const door = {
+    handler: node.handler,
+    application: flags["no-front"] ? null : node.application,
+    log,
+    token: secrets.token,
+    limits: { mostViewers: flags["max-viewers"] },
+  };
+  const listening = listenServer(flags.listen, { ...door, tls: tls?.source ?? null });
+  const viewers = viewerAddress && viewerTls && listenServer(viewerAddress, { ...door, tls: viewerTls });
   if (viewers) log.info("listening for viewers", { url: viewers.url });
   const url = flags.url ?? reachable(listening.url);
   node.start(url, flags.peers);

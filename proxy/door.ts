@@ -1,9 +1,10 @@
 /** The door that viewers come by: the front with `Deno.serve` behind it, or `Deno.serve` alone. */
 import { type Handler, listen, type ListenAddress, type Listening } from "../runtime/listen.ts";
+import { openFront } from "../runtime/front/mod.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { TlsSource } from "../runtime/tls_source.ts";
 import type { Core } from "./core.ts";
-import { openFront } from "./front/front.ts";
+import { frontOf } from "./front.ts";
 import type { ProxySettings } from "./settings.ts";
 
 /** What is behind a door. */
@@ -14,7 +15,7 @@ export interface DoorOptions {
   log: Logger;
   token: string | null;
   reusePort?: boolean;
-  /** With it viewers are answered over TLS, by `Deno.serve` alone: the front reads plain bytes. */
+  /** With it viewers are answered over TLS, by `Deno.serve` alone. */
   tls?: TlsSource | null;
 }
 
@@ -23,5 +24,5 @@ export function openDoor(address: ListenAddress, { core, handler, settings, ...r
   if (!settings.front || rest.tls) return listen(address, handler, rest);
   // An upload's answer may take as long as its server may: that is no idle connection.
   const tunnelIdleMs = Math.max(settings.tunnelIdleMs, 2 * settings.headTimeoutMs);
-  return openFront(address, { core, handler, limits: { ...settings, tunnelIdleMs }, ...rest });
+  return openFront(address, { application: frontOf(core), handler, limits: { ...settings, tunnelIdleMs }, ...rest });
 }

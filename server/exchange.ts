@@ -1,7 +1,7 @@
 /**
  * One request, from its head to its answer, as a table of named steps:
  *
- *     route ─┬─ lookup ── condition ── select ── respond      GET and HEAD of an object
+ *     route ─┬─ read                                          GET and HEAD of an object: serve/read.ts
  *            ├─ receive                                       PUT
  *            ├─ remove                                        DELETE
  *            ├─ index                                         GET /
@@ -11,16 +11,14 @@
  *
  * A step does one thing and names the next; whatever goes wrong is thrown and becomes problem+json.
  */
-import { badRequest, CdnError, decodePath, type Manifest, OWN_PREFIX, splitTarget, type Target } from "../proto/mod.ts";
+import { CdnError, decodePath, OWN_PREFIX, splitTarget, type Target } from "../proto/mod.ts";
 import { answerFromEdge } from "./edge/door.ts";
 import { callEndpoint, methodNotAllowed } from "./endpoints/table.ts";
-import { isLive, type Parts } from "./parts.ts";
+import type { Parts } from "./parts.ts";
 import { receive, remove } from "./receive.ts";
-import { checkPreconditions, type Validators, validatorsOf } from "./serve/conditional.ts";
-import { contentResponse, notModified, selectParts } from "./serve/content.ts";
+import { contentResponse } from "./serve/content.ts";
 import { indexResponse, listObjects } from "./serve/listing.ts";
-import type { Selection } from "./serve/range.ts";
-import { notFound } from "./write.ts";
+import { readObject } from "./serve/read.ts";
 
 type Step =
   | "route"
@@ -28,10 +26,7 @@ type Step =
   | "own"
   | "pull"
   | "index"
-  | "lookup"
-  | "condition"
-  | "select"
-  | "respond"
+  | "read"
   | "receive"
   | "remove"
   | "done";
@@ -41,13 +36,6 @@ class Exchange {
   readonly target: Target;
   /** The object's path, decoded and checked; set by `route` where the request is for an object. */
   path = "";
-  /** The object; set by `lookup`. */
-  manifest!: Manifest;
-  /** What the store holds, where the object is a newer version whose body is not here. */
-  older: Manifest | null = null;
-  validators!: Validators;
-  /** Which part of it; set by `select`. */
-  selection: Selection = { kind: "whole" };
   response: Response | null = null;
 
   constructor(readonly request: Request, readonly parts: Parts, readonly client: string) {
@@ -60,9 +48,9 @@ const OBJECT_METHODS = "GET, HEAD, PUT, DELETE, OPTIONS";
 const INDEX_METHODS = "GET, HEAD, OPTIONS";
 
 /** A Map, because a method may be any word: `constructor` is one, and every object has that. */
-const ofMethod = new Map<string, "lookup" | "receive" | "remove">([
-  ["GET", "lookup"],
-  ["HEAD", "lookup"],
+const ofMethod = new Map<string, "read" | "receive" | "remove">([
+  ["GET", "read"],
+  ["HEAD", "read"],
   ["PUT", "receive"],
   ["DELETE", "remove"],
 ]);
@@ -81,7 +69,7 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
     }
     const next = ofMethod.get(method);
     if (!next) throw methodNotAllowed(method, OBJECT_METHODS);
-    if (next !== "lookup") exchange.parts.guard.requireToken(exchange.request);
+    if (next !== "read") exchange.parts.guard.requireToken(exchange.request);
     exchange.path = decodePath(path);
     return next;
   },
@@ -111,52 +99,9 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
     return "done";
   },
 
-  async lookup(exchange): Promise<Step> {
-    const { store, cluster } = exchange.parts;
-    const newer = cluster.wanted(exchange.path);
-    const held = await store.get(exchange.path);
-    const manifest = newer ?? held;
-    if (!isLive(manifest)) throw notFound(exchange.path, manifest);
-    exchange.older = newer && isLive(held) ? held : null;
-    exchange.manifest = manifest;
-    exchange.validators = validatorsOf(manifest);
-    return "condition";
-  },
-
-  condition(exchange) {
-    const { request, manifest, validators, parts } = exchange;
-    switch (checkPreconditions(request.method, request.headers, validators)) {
-      case "go":
-        return "select";
-      case "not-modified":
-        exchange.response = notModified(manifest, validators, parts);
-        return "done";
-      case "failed":
-        throw badRequest("The object is not what the precondition says", {
-          status: 412,
-          headers: { etag: validators.etag },
-        });
-    }
-  },
-
-  select(exchange) {
-    const { request, manifest, validators, parts } = exchange;
-    exchange.selection = selectParts(request, manifest, validators, parts);
-    return "respond";
-  },
-
-  async respond(exchange): Promise<Step> {
-    const { request, manifest, older, validators, selection, parts } = exchange;
-    try {
-      exchange.response = await contentResponse(request.method, manifest, validators, selection, parts);
-    } catch (error) {
-      // What is newer and cannot be had now hides nothing that is here.
-      if (!older || !(error instanceof CdnError && error.status === 503)) throw error;
-      exchange.manifest = older;
-      exchange.validators = validatorsOf(older);
-      exchange.older = null;
-      return "condition";
-    }
+  async read(exchange): Promise<Step> {
+    const { request: { method, headers }, path, parts } = exchange;
+    exchange.response = contentResponse(await readObject({ method: method as "GET" | "HEAD", path, headers }, parts));
     return "done";
   },
 

@@ -15,3 +15,4 @@ export { type CacheRules, type Caching, compilePolicy, defaultRules, parsePolicy
 export { type ContentServer, createServer, type Needs, type ServerOptions } from "./server.ts";
 export type { Precondition, Writer, Written } from "./write.ts";
 export { defaultUploadLimits, type UploadLimits } from "./upload/mod.ts";
+export { frontDefaults, listenServer, type ServerDoor } from "./front/listen.ts";

@@ -106,7 +106,7 @@ export async function openServer({
     log,
     store,
     guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
-    cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log }) => {
+    cluster: async ({ identity, store, clock, secrets, codec, fetch, now, random, log }) => {
       const identified = {
         id: identity.id,
         key,

@@ -5,6 +5,7 @@ import type { Logger } from "../runtime/log.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { Edge } from "./edge/edge.ts";
 import type { HotBodies } from "./serve/hot.ts";
+import type { HotAnswers } from "./serve/hot_answers.ts";
 import type { CacheRules } from "./serve/policy.ts";
 import type { Store } from "./store/store.ts";
 import type { Uploads } from "./upload/uploads.ts";
@@ -36,7 +37,7 @@ export interface Limits {
   ranges: number;
   /** The largest message between servers. */
   peerMessage: number;
-  /** Small bodies that are kept in memory, all together. */
+  /** Bodies and finished answers that are kept in memory, all together. */
   hotBytes: number;
   /** How far ahead of our clock another server's stamp may be. */
   maxAheadMs: number;
@@ -64,6 +65,8 @@ export interface Parts {
   edge: Edge | null;
   guard: Guard;
   hot: HotBodies;
+  /** Of objects that are asked for often by the front; out of the same memory as `hot`. */
+  answers: HotAnswers;
   /** Which caching fields a path gets. */
   policy: CacheRules;
   limits: Limits;

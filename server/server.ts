@@ -2,19 +2,24 @@
 import { create } from "@bufbuild/protobuf";
 import { type Codec, jsonCodec, type Manifest, wire } from "../proto/mod.ts";
 import { Guard, type GuardOptions, noSecrets, type Secrets } from "../runtime/guard.ts";
+import type { Application } from "../runtime/front/mod.ts";
 import type { Handler } from "../runtime/listen.ts";
 import { type Logger, silentLogger } from "../runtime/log.ts";
 import { problemResponse } from "../runtime/problem.ts";
 import { VERSION } from "../runtime/version.ts";
 import { HybridClock } from "../proto/clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
+import { edgeFront } from "./edge/front.ts";
 import type { OpenedEdge } from "./edge/open.ts";
 import { answer } from "./exchange.ts";
+import { contentFront } from "./front/content.ts";
 import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
 import { Refusals } from "./refusals.ts";
+import { HotAnswers } from "./serve/hot_answers.ts";
 import { HotBodies } from "./serve/hot.ts";
 import { type CacheRules, defaultRules } from "./serve/policy.ts";
 import type { Store } from "./store/store.ts";
+import { watchStore } from "./store/watched_store.ts";
 import type { Uploads } from "./upload/uploads.ts";
 import { createWriter, type Writer } from "./write.ts";
 
@@ -82,6 +87,8 @@ export interface ContentServer extends AsyncDisposable {
   readonly identity: Identity;
   /** Answers one request; never throws. */
   readonly handler: Handler;
+  /** Answers what a front asks: content, as the handler does. */
+  readonly application: Application;
   /** Begins background work once it is known where others reach us (with port 0, only after listening). */
   start(url: string, peers?: readonly string[]): void;
   /** Ends background work, and with it the answers that wait for something; the rest still answers. */
@@ -113,7 +120,10 @@ export async function createServer({
   if (guarding.nonces) made.use(guarding.nonces);
   const limits = { ...defaultLimits, ...givenLimits };
   const clock = new HybridClock(identity.id, random(), limits.maxAheadMs);
-  const needs: Needs = { identity, store: given, clock, limits, secrets, codec, fetch, now, random, log };
+  const answers = new HotAnswers(limits.hotBytes);
+  made.defer(() => answers.close());
+  const watched = watchStore(given, (path) => answers.changed(path));
+  const needs: Needs = { identity, store: watched, clock, limits, secrets, codec, fetch, now, random, log };
   let ready = false;
 
   const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
@@ -130,12 +140,14 @@ export async function createServer({
     await makeUploads({ ...needs, store, writer, secure: (manifest) => cluster.secure(manifest) }),
   );
   const pulling = makeEdge ? made.use(await makeEdge({ ...needs, store, cluster })) : null;
-  const hot = new HotBodies(limits.hotBytes);
+  const hot = new HotBodies(limits.hotBytes, answers);
+  answers.onGrown = () => hot.trim();
   const isReady = () => ready;
   const parts: Parts = {
     identity,
     store,
     hot,
+    answers,
     uploads,
     cluster,
     writer,
@@ -160,6 +172,7 @@ export async function createServer({
 
   return {
     identity,
+    application: pulling ? edgeFront(pulling.edge) : contentFront(parts),
     async handler(request, info) {
       try {
         return await answer(request, parts, info?.remoteAddr?.hostname);

@@ -59,3 +59,68 @@ export function bodyInit(
     },
   }, { highWaterMark: 0 });
 }
+
+/** Bytes that are here as a source. */
+export function bytesSource(bytes: Uint8Array): BodySource {
+  const source = {
+    done: bytes.length === 0,
+    get held() {
+      return source.done ? 0 : bytes.length;
+    },
+    ready: false,
+    take(into: Uint8Array) {
+      if (source.done) return 0;
+      const count = Math.min(bytes.length, into.length);
+      into.set(bytes.subarray(0, count));
+      bytes = bytes.subarray(count);
+      source.done = bytes.length === 0;
+      return count;
+    },
+    // deno-lint-ignore require-await -- as the others are
+    async read(into: Uint8Array) {
+      return source.done ? null : source.take(into);
+    },
+    cancel() {
+      source.done = true;
+    },
+  };
+  return source;
+}
+
+/** A stream as a source: what one reader of it gets, copied. */
+export function streamSource(stream: ReadableStream<Uint8Array>): BodySource {
+  const reader = stream.getReader();
+  let part = new Uint8Array();
+  let done = false;
+  const take = (into: Uint8Array) => {
+    const count = Math.min(part.length, into.length);
+    into.set(part.subarray(0, count));
+    part = part.subarray(count);
+    return count;
+  };
+  return {
+    get done() {
+      return done;
+    },
+    get held() {
+      return part.length;
+    },
+    ready: false,
+    take,
+    async read(into) {
+      while (part.length === 0) {
+        const next = await reader.read();
+        if (next.done) {
+          done = true;
+          return null;
+        }
+        part = next.value as Uint8Array<ArrayBuffer>;
+      }
+      return take(into);
+    },
+    cancel() {
+      done = true;
+      reader.cancel().catch(() => {});
+    },
+  };
+}

@@ -1,6 +1,6 @@
 /** Finished answers of what is asked for again and again, made from what stands in memory: {@link HotAnswers}. */
 import type { HeaderLine } from "../../runtime/http1/transport.ts";
-import type { Finished } from "../../runtime/front/application.ts";
+import { finish, type Finished } from "../../runtime/front/mod.ts";
 import { notModified, type Signature, signed } from "./answers.ts";
 import { fieldOf } from "./asked.ts";
 import type { Entry } from "./cache/cache.ts";
@@ -42,7 +42,7 @@ export class HotAnswers {
     if (response.status !== 200 || response.varied.length > 0 || fieldOf(response.fields, "vary") !== null) return;
     const untilMs = freshUntil(response, nowMs, this.rules);
     if (untilMs <= nowMs || alwaysValidates(response)) return;
-    const finished = finish(response, body, { nowMs, untilMs, signature: this.signature });
+    const finished = finishBoth(response, body, { nowMs, untilMs, signature: this.signature });
     this.#answers.set(key, { entry, response, finished });
     this.#bytes += finished.bytes.length;
     for (const [oldest, hot] of this.#answers) {
@@ -57,40 +57,21 @@ export class HotAnswers {
   }
 }
 
-const NO_BODY = new Uint8Array();
-
-function finish(
+/** Both what has the body, and the 304 for who has it already. */
+function finishBoth(
   response: StoredResponse,
   body: Uint8Array<ArrayBuffer>,
   { nowMs, untilMs, signature }: { nowMs: number; untilMs: number; signature: Signature },
 ): Finished {
-  const times = { bornMs: nowMs - ageOf(response, nowMs), untilMs };
   const etag = fieldOf(response.fields, "etag");
-  const kept = notModified(response, nowMs);
+  // Date says when the response was made, not when it is sent (RFC 9111 §4.2.3); what grows is Age.
+  const times = { bornMs: nowMs - ageOf(response, nowMs), untilMs, keepsDate: true };
   const headers: HeaderLine[] = [...answerFields(response, nowMs), ["content-length", String(body.length)]];
-  return {
-    ...write("200 OK", signed(headers, signature, { hit: true }), body),
+  return finish(200, signed(headers, signature, { hit: true }), body, {
     ...times,
     etag,
-    notModified: etag === null ? null : {
-      ...write("304 Not Modified", signed(kept.headers, signature, { hit: true }), NO_BODY),
-      ...times,
-      etag,
-      notModified: null,
-    },
-  };
-}
-
-/** A head whose Age is ten digits, and its body behind it. */
-function write(status: string, lines: readonly HeaderLine[], body: Uint8Array<ArrayBuffer>) {
-  const age = "age: ";
-  let text = `HTTP/1.1 ${status}\r\n`;
-  for (const [name, value] of lines) if (name !== "age") text += `${name}: ${value}\r\n`;
-  const ageAt = text.length + age.length;
-  text += `${age}0000000000\r\n\r\n`;
-  const bytes = new Uint8Array(text.length + body.length);
-  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
-  bytes.set(body, text.length);
-  // Date says when the response was made, not when it is sent (RFC 9111 §4.2.3): it stays as it is.
-  return { bytes, headLength: text.length, dateAt: -1, ageAt };
+    notModified: etag === null
+      ? null
+      : finish(304, signed(notModified(response, nowMs).headers, signature, { hit: true }), null, { ...times, etag }),
+  });
 }

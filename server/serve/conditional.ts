@@ -21,6 +21,12 @@ export interface Validators {
   writtenMs: number;
 }
 
+/** A request's fields, as far as they are asked for; `Headers` are such. */
+export interface RequestFields {
+  /** The value of a field; null without it. */
+  get(name: string): string | null;
+}
+
 /** `go`: nothing speaks against it; `not-modified`: 304; `failed`: 412. */
 export type Verdict = "go" | "not-modified" | "failed";
 
@@ -35,7 +41,7 @@ export function validatorsOf(manifest: Manifest): Validators {
 }
 
 /** Evaluates the preconditions in the order of RFC 9110 §13.2.2, but for If-Range; `current` is null without an object. */
-export function checkPreconditions(method: string, headers: Headers, current: Validators | null): Verdict {
+export function checkPreconditions(method: string, headers: RequestFields, current: Validators | null): Verdict {
   const reading = method === "GET" || method === "HEAD";
   const match = headers.get("if-match");
   if (match !== null) {
@@ -71,7 +77,7 @@ function unchangedSince({ modifiedMs, writtenMs }: Validators, date: number): bo
 }
 
 /** A field that is no date is passed over (§13.1.3, §13.1.4). */
-function dateOf(headers: Headers, name: string): number | null {
+function dateOf(headers: RequestFields, name: string): number | null {
   const value = headers.get(name);
   return value === null ? null : parseHttpDate(value);
 }

@@ -10,6 +10,7 @@ import { setImmediate } from "node:timers";
 import { join } from "@std/path";
 import { compareVersions, type Manifest, type Version } from "../../proto/mod.ts";
 import { both, ignoreMissing, syncFile } from "../../runtime/files.ts";
+import { bytesSource } from "../../runtime/http1/body_source.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
 import { type Bodies, type Hashed, hashPieces, holdsBodies, openBodies, sumFile } from "./bodies.ts";
 import { Losses, packedFault } from "./losses.ts";
@@ -29,6 +30,7 @@ import {
 } from "./store.ts";
 import { readPieces, requireBody, requireExpected, requireInside, upTo } from "./stream.ts";
 import { startSweeper, type Sweeper } from "./sweeper.ts";
+import { VerifiedSource } from "./verified_source.ts";
 import { rotten, verifiedStream } from "./verified_stream.ts";
 
 /** Settings of a disk store. */
@@ -207,7 +209,7 @@ class OpenDiskStore implements DiskStore {
     requireInside(size, { start, end });
     if (start === end && size > 0) return { size, stream: emptyStream() };
     const packed = this.bodies.packs.read(sha256);
-    if (packed) return { size, stream: this.#packedStream(sha256, await packed, start, end) };
+    if (packed) return { size, ...this.#openPacked(sha256, await packed, start, end) };
     const check = this.bodies.check(sha256, size);
     const file = this.bodies.open(sha256);
     const onRot = (reason: string) => this.losses.rotten(sha256, file, reason);
@@ -216,7 +218,10 @@ class OpenDiskStore implements DiskStore {
       file.close();
       return null;
     }
-    if (size > 0) return { size, stream: verifiedStream({ file, start, end, size, check, onRot }) };
+    if (size > 0) {
+      const reading = { file, start, end, size, check, onRot };
+      return { size, stream: verifiedStream(reading), source: new VerifiedSource(reading) };
+    }
     file.close();
     return { size, stream: emptyStream() };
   }
@@ -310,16 +315,17 @@ class OpenDiskStore implements DiskStore {
   }
 
   /** A packed body, or the part of it, once its bytes are known to be those that were staged. */
-  #packedStream(sha256: string, packed: Packed, start: number, end: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+  #openPacked(sha256: string, packed: Packed, start: number, end: number): Omit<OpenBody, "size"> {
     const fault = packedFault(sha256, packed);
     const onRot = (reason: string) => void this.losses.rottenPacked(sha256, packed, reason);
-    return new ReadableStream({
+    const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
       pull(controller) {
         if (fault !== null) throw rotten(fault, onRot);
         if (end > start) controller.enqueue(packed.bytes!.subarray(start, end));
         controller.close();
       },
     }, { highWaterMark: 0 });
+    return fault === null ? { stream, source: bytesSource(packed.bytes!.subarray(start, end)) } : { stream };
   }
 
   /** From a synced file to a held body. Null, and nothing done, where the file is on another disk. */

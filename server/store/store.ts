@@ -8,6 +8,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Manifest, Version } from "../../proto/mod.ts";
+import type { BodySource as Source } from "../../runtime/http1/body_source.ts";
 
 /** A body that is held, but that no manifest need name yet. */
 export interface StagedBody {
@@ -41,6 +42,8 @@ export interface OpenBody {
   size: number;
   /** What was asked for. It reads from where it stands: a slow reader costs one buffer, not the body. */
   stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** The same, for a reader with memory of his own, where the store has it: either is read, never both. */
+  source?: Source;
 }
 
 /** Which entries to list, and in which order. */

@@ -1,9 +1,15 @@
 /** A content server for tests: on loopback, on a free port, in a folder that goes with it. */
 import { join } from "@std/path";
 import { noSecrets, type Secrets } from "../../runtime/guard.ts";
-import { listen, type Listening } from "../../runtime/listen.ts";
+import type { Listening } from "../../runtime/listen.ts";
 import { type Logger, silentLogger } from "../../runtime/log.ts";
-import { type ContentServer, createServer, openServer, type OpenServerOptions } from "../../server/mod.ts";
+import {
+  type ContentServer,
+  createServer,
+  listenServer,
+  openServer,
+  type OpenServerOptions,
+} from "../../server/mod.ts";
 import type { Store } from "../../server/store/mod.ts";
 import { noUploads } from "../../server/upload/mod.ts";
 import { tempDir } from "./temp_dir.ts";
@@ -23,6 +29,8 @@ export interface TestServerOptions extends Partial<Omit<OpenServerOptions, "iden
   peers?: readonly string[];
   /** 0: any free port. */
   port?: number;
+  /** False: `Deno.serve` alone answers. */
+  front?: boolean;
   /** False: the test calls `server.start` itself. */
   start?: boolean;
 }
@@ -46,7 +54,8 @@ let count = 0;
 /** Starts a server: what `metacdn server` runs, unless a `store` is given. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { id = `s${++count}`, provider = "local", region = "local", role = "origin", labels = {} } = options;
-  const { data: givenData, peers = [], port = 0, start = true, store, uploads, cluster, edge, ...rest } = options;
+  const { data: givenData, peers = [], port = 0, front = true, start = true, store, uploads, cluster, edge, ...rest } =
+    options;
   const secrets: Secrets = options.secrets ?? noSecrets;
   const log: Logger = options.log ?? silentLogger;
   await using folders = new AsyncDisposableStack();
@@ -65,7 +74,12 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       ...(uploads && { uploads }),
     });
   folders.use(server);
-  const listening: Listening = listen({ hostname: "127.0.0.1", port }, server.handler, { log, token: secrets.token });
+  const listening: Listening = listenServer({ hostname: "127.0.0.1", port }, {
+    handler: server.handler,
+    application: front ? server.application : null,
+    log,
+    token: secrets.token,
+  });
   if (start) server.start(listening.url, peers);
   const cleanup = folders.move();
 

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { serveProxy } from "../../proxy/mod.ts";
 import { measured, testProxy } from "./kit.ts";
-import { answers, exchange } from "./front_kit.ts";
+import { answers, exchange } from "../kit/wire.ts";
 import { FakeServer } from "../kit/fake_server.ts";
 
 const BIG = "0123456789abcdef".repeat(20_000);

@@ -1,13 +1,14 @@
 /** The head of an answer as bytes (RFC 9112 §4, §6). Pure. */
 import { STATUS_TEXT } from "@std/http/status";
-import type { HeaderLine } from "../../runtime/http1/transport.ts";
+import type { HeaderLine } from "../http1/transport.ts";
 
 /** How an answer's body ends: its length, where its fields do not tell it already; or in chunks. */
 export type AnswerFraming = number | "told" | "chunked";
 
 const statusLines = new Map<number, string>();
 
-function statusLine(status: number): string {
+/** The first line of an answer, with its end. */
+export function formatStatusLine(status: number): string {
   let line = statusLines.get(status);
   if (line === undefined) {
     line = `HTTP/1.1 ${status} ${(STATUS_TEXT as Record<number, string>)[status] ?? ""}\r\n`;
@@ -23,7 +24,7 @@ export function formatAnswerHead(
   close: boolean,
   date: () => string,
 ): string {
-  let text = statusLine(status);
+  let text = formatStatusLine(status);
   let dated = false;
   for (const [name, value] of headers) {
     if (name === "date") dated = true;

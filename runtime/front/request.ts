@@ -5,8 +5,9 @@
  * target and fields of ordinary characters, each field once. Whatever is in any way else is {@link OTHER}: it goes to
  * `Deno.serve` as it came, so that no request is ever read in two ways.
  */
-import { OWN_PREFIX, type Target } from "../../proto/mod.ts";
-import type { HeaderLine } from "../../runtime/http1/transport.ts";
+import type { Target } from "../../proto/mod.ts";
+import type { HeaderLine } from "../http1/transport.ts";
+import { isPlain } from "./plain_fields.ts";
 
 /** The longest head that is read here, in bytes. */
 export const MOST_HEAD_BYTES = 16_384;
@@ -18,19 +19,27 @@ export const OTHER = "other";
 
 /** A request that was understood. */
 export interface FrontRequest {
-  method: "GET" | "HEAD";
-  target: Target;
-  fields: Fields;
+  readonly method: "GET" | "HEAD";
+  readonly target: Target;
+  /** Path and query as sent: `/x?y`. */
+  readonly pathAndQuery: string;
+  readonly fields: Fields;
+  /** The head as it came, one character a byte. */
+  readonly text: string;
 }
 
 /** The field lines of a head. */
 export interface Fields {
   /** As they came, names in lower case. */
-  lines: readonly HeaderLine[];
+  readonly lines: readonly HeaderLine[];
   /** The one Host field. */
-  host: string;
+  readonly host: string;
   /** True where the viewer wants no further answer on the connection. */
-  close: boolean;
+  readonly close: boolean;
+  /** True where none of them, If-None-Match apart, can change a finished answer. */
+  readonly plain: boolean;
+  /** The If-None-Match field as it came; null without one. */
+  readonly ifNoneMatch: string | null;
 }
 
 const ORIGIN_FORM =
@@ -88,8 +97,13 @@ export class LastFields {
 /**
  * Reads a head.
  * @param text with its empty line, one character a byte
+ * @param scheme that the connection is of
  */
-export function readRequest(text: string, last: LastFields): FrontRequest | typeof OTHER {
+export function readRequest(
+  text: string,
+  last: LastFields,
+  scheme: "http" | "https" = "http",
+): FrontRequest | typeof OTHER {
   const eol = text.indexOf("\r\n");
   if (eol < 0) return OTHER;
   const fields = last.read(text.slice(eol + 2));
@@ -100,17 +114,19 @@ export function readRequest(text: string, last: LastFields): FrontRequest | type
   let at = 2;
   if (match) authority = fields.host;
   else {
-    match = ABSOLUTE_FORM.exec(line);
+    // As to a forward proxy, in plain text; over TLS nobody sends it.
+    match = scheme === "http" ? ABSOLUTE_FORM.exec(line) : null;
     if (!match) return OTHER;
     authority = match[at++]!;
   }
   const path = match[at]!;
-  // Our own pages, and the listing, which may need the token.
-  if (path === "/" || path === "/-" || path.startsWith(OWN_PREFIX)) return OTHER;
+  const query = match[at + 1];
   return {
     method: match[1] as "GET" | "HEAD",
-    target: { scheme: "http", authority: authority.toLowerCase(), path, query: match[at + 1] ?? "" },
+    target: { scheme, authority: authority.toLowerCase(), path, query: query ?? "" },
+    pathAndQuery: query === undefined ? path : `${path}?${query}`,
     fields,
+    text,
   };
 }
 
@@ -119,6 +135,8 @@ function readFields(text: string): Fields | null {
   const names = new Set<string>();
   let host: string | null = null;
   let close = false;
+  let plain = true;
+  let ifNoneMatch: string | null = null;
   let at = 0;
   for (const end = text.length - 2; at < end;) {
     const eol = text.indexOf("\r\n", at);
@@ -132,6 +150,8 @@ function readFields(text: string): Fields | null {
     names.add(name);
     lines.push([name, value]);
     if (name === "host") host = value;
+    else if (name === "if-none-match") ifNoneMatch = value;
+    else if (!isPlain(name)) plain = false;
     else if (name === "connection") {
       const option = value.toLowerCase();
       if (option !== "close" && option !== "keep-alive") return null;
@@ -140,7 +160,7 @@ function readFields(text: string): Fields | null {
     at = eol + 2;
   }
   if (at !== text.length - 2 || !text.endsWith("\r\n")) return null;
-  return host !== null && HOST.test(host) ? { lines, host, close } : null;
+  return host !== null && HOST.test(host) ? { lines, host, close, plain, ifNoneMatch } : null;
 }
 
 function trimSpaces(text: string, from: number, to: number): string {

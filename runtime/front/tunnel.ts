@@ -1,5 +1,5 @@
 /** Bytes as they come, both ways, between a viewer and the `Deno.serve` behind the front. */
-import type { Watch } from "../../runtime/deadlines.ts";
+import type { Watch } from "../deadlines.ts";
 import type { Buffers } from "./buffers.ts";
 
 /** How long a viewer may go on sending to a server that has ended, in milliseconds. */
@@ -18,21 +18,27 @@ export interface TunnelOptions {
   idleMs: number;
 }
 
+/** A viewer's connection, by TLS or without. */
+export type ViewerConn = Deno.TcpConn | Deno.TlsConn;
+
 /** One viewer's tunnel. */
 export class Tunnel {
-  readonly #viewer: Deno.TcpConn;
+  readonly #viewer: ViewerConn;
   readonly #options: TunnelOptions;
   #server: Deno.TcpConn | null = null;
   #closed = false;
   #lingering = false;
 
-  constructor(viewer: Deno.TcpConn, options: TunnelOptions) {
+  constructor(viewer: ViewerConn, options: TunnelOptions) {
     this.#viewer = viewer;
     this.#options = options;
   }
 
-  /** Sends `first`, then all that comes; resolves when both ends are closed. */
-  async run(first: Uint8Array): Promise<void> {
+  /**
+   * Sends `first`, then all that comes; resolves when both ends are closed.
+   * @param ahead a read of the viewer that is under way: what it brings, null where the viewer has ended
+   */
+  async run(first: Uint8Array, ahead: Promise<Uint8Array | null> | null = null): Promise<void> {
     const { port, clients, watch, idleMs } = this.#options;
     let local = 0;
     watch.set(idleMs);
@@ -43,8 +49,8 @@ export class Tunnel {
       server.setNoDelay(true);
       local = (server.localAddr as Deno.NetAddr).port;
       clients.set(local, this.#viewer.remoteAddr as Deno.NetAddr);
-      await writeAll(server, first);
-      await Promise.all([this.#up(server), this.#down(server)]);
+      if (first.length > 0) await writeAll(server, first);
+      await Promise.all([this.#up(server, ahead), this.#down(server)]);
     } catch {
       /* an end went away: so does the other */
     } finally {
@@ -64,8 +70,14 @@ export class Tunnel {
   }
 
   /** From the viewer to the server. */
-  async #up(server: Deno.TcpConn): Promise<void> {
+  async #up(server: Deno.TcpConn, ahead: Promise<Uint8Array | null> | null): Promise<void> {
     const { watch, idleMs, buffers } = this.#options;
+    // Without a buffer yet: it may be long until something comes.
+    if (ahead) {
+      const bytes = await ahead;
+      if (bytes === null) return await server.closeWrite();
+      await writeAll(server, bytes);
+    }
     const buffer = buffers.take();
     let deaf = false;
     try {
