@@ -4,6 +4,7 @@ import type { Answered } from "../../../runtime/front/application.ts";
 import type { BodySource } from "../../../runtime/http1/body_source.ts";
 import type { HeaderLine, StopSignal } from "../../../runtime/http1/transport.ts";
 import { silentLogger } from "../../../runtime/log.ts";
+import { latin1 as latin1Text } from "../../kit/fake_server.ts";
 import type { Asked } from "../../../server/edge/asked.ts";
 import { createMemoryCache } from "../../../server/edge/cache/mod.ts";
 import type { Cache } from "../../../server/edge/cache/cache.ts";
@@ -208,12 +209,11 @@ export async function got({ status, headers, body }: Answered): Promise<Got> {
 export async function textOf(body: Answered["body"], size = 65_536): Promise<string> {
   if (body === null) return "";
   if (typeof body === "string") return body;
-  const decoder = new TextDecoder("latin1");
-  if (body instanceof Uint8Array) return decoder.decode(body);
+  if (body instanceof Uint8Array) return asText(body);
   let text = "";
   const into = new Uint8Array(size);
   for (let count = await body.read(into); count !== null; count = await body.read(into)) {
-    text += decoder.decode(into.subarray(0, count));
+    text += asText(into.subarray(0, count));
   }
   return text;
 }
@@ -224,9 +224,7 @@ export function pattern(length: number): Uint8Array<ArrayBuffer> {
 }
 
 /** The same as text, one character a byte. */
-export function asText(bytes: Uint8Array): string {
-  return new TextDecoder("latin1").decode(bytes);
-}
+export const asText = latin1Text;
 
 /** An origin that keeps one object, and answers ranges and conditions on it as it should. */
 export function objectOrigin(
