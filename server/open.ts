@@ -1,11 +1,12 @@
 /**
  * A server in a data folder:
  *
- *     server.json    its id (identity.ts)
- *     server.key     its Ed25519 key: who has it may speak in its name
- *     store/         objects
- *     uploads/       sessions under way
- *     cluster/       the list of servers, what is wanted of them, and beginnings of bodies
+ *     server.json        its id (identity.ts)
+ *     server.key         its Ed25519 key: who has it may speak in its name
+ *     store/             objects
+ *     uploads/           sessions under way
+ *     published.sqlite   what a published folder was last seen to hold (publish/)
+ *     cluster/           the list of servers, what is wanted of them, and beginnings of bodies
  */
 import { join } from "@std/path";
 import { writeAll } from "../runtime/files.ts";
@@ -26,11 +27,12 @@ import {
   openPartials,
 } from "./cluster/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
+import { openPublisher, type PublisherNeeds, type PublishSettings } from "./publish/mod.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { createUploads, type UploadLimits } from "./upload/mod.ts";
 
 /** What {@link openServer} takes: the options of a server, but for the parts that it makes itself. */
-export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster"> {
+export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster" | "publisher"> {
   /** The data folder; made where it is missing. One process at a time. */
   data: string;
   /** Bytes are refused (507) where they would leave less than this free on the disk. */
@@ -39,6 +41,8 @@ export interface OpenServerOptions extends Omit<ServerOptions, "store" | "upload
   cluster?: Partial<ClusterSettings>;
   /** The limits of upload sessions that are not the default. */
   uploads?: Partial<UploadLimits>;
+  /** A folder whose files are objects too. */
+  publish?: PublishSettings;
   /** Bodies are read again and compared with their digests at this rate, in bytes a second; 0: never. */
   scrubBytesPerSecond?: number;
   /** What a byte costs that leaves a place; the usual prices unless given. */
@@ -70,6 +74,7 @@ export async function openServer({
   minFreeBytes = 64 << 20,
   cluster: settings = {},
   uploads = {},
+  publish,
   scrubBytesPerSecond,
   egress,
   tls,
@@ -136,6 +141,7 @@ export async function openServer({
       tls?.onRenewed(() => cluster.announce());
       return cluster;
     },
+    ...(publish && { publisher: (needs: PublisherNeeds) => openPublisher(data, publish, needs) }),
     uploads: ({ store, limits, writer, secure, now, log }) =>
       createUploads({
         folder: join(data, "uploads"),

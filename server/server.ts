@@ -9,7 +9,8 @@ import { VERSION } from "../runtime/version.ts";
 import { HybridClock } from "../proto/clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
 import { answer } from "./exchange.ts";
-import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
+import { defaultLimits, type Identity, type Limits, newestOf, type Parts } from "./parts.ts";
+import { noPublisher, type Publisher, type PublisherNeeds } from "./publish/mod.ts";
 import { Refusals } from "./refusals.ts";
 import { HotBodies } from "./serve/hot.ts";
 import { type CacheRules, defaultRules } from "./serve/policy.ts";
@@ -53,6 +54,8 @@ export interface ServerOptions {
     | Promise<Uploads>;
   /** Makes the cluster; alone unless given. */
   cluster?: (needs: Needs) => Cluster | Promise<Cluster>;
+  /** Makes what publishes a folder beside what is uploaded; nothing does unless given. */
+  publisher?: (needs: PublisherNeeds) => Publisher | Promise<Publisher>;
   /** None unless given: for loopback only. */
   secrets?: Secrets;
   /** How other servers prove who they are, beyond the secrets: by certificates, with nonces that outlive a restart. */
@@ -93,6 +96,7 @@ export async function createServer({
   store: given,
   uploads: makeUploads,
   cluster: makeCluster = alone,
+  publisher: makePublisher = () => noPublisher,
   secrets = noSecrets,
   guarding = {},
   codec = jsonCodec,
@@ -125,6 +129,19 @@ export async function createServer({
   const uploads = made.use(
     await makeUploads({ ...needs, store, writer, secure: (manifest) => cluster.secure(manifest) }),
   );
+  const publisher = made.adopt(
+    await makePublisher({
+      store,
+      writer,
+      current: (path) => newestOf(path, { cluster, store }),
+      isReady: () => cluster.progress().knowsAll,
+      server: identity.id,
+      maxObjectSize: limits.maxObjectSize,
+      now,
+      log,
+    }),
+    (one) => one.close(),
+  );
   const hot = new HotBodies(limits.hotBytes);
   const isReady = () => ready;
   const parts: Parts = {
@@ -147,7 +164,7 @@ export async function createServer({
   let retiring: Promise<void> | undefined;
   const retire = () => {
     ready = false;
-    return retiring ??= cluster.close();
+    return retiring ??= publisher.close().then(() => cluster.close());
   };
   let closing: Promise<void> | undefined;
   const close = () => closing ??= retire().then(() => owned.disposeAsync());
@@ -164,6 +181,7 @@ export async function createServer({
     },
     start(url, peers = []) {
       cluster.start(url, peers);
+      publisher.start();
       ready = true;
     },
     retire,

@@ -69,6 +69,9 @@ Deno.test("metacdn server: wrong settings are one line and exit status 2", async
     [["--listen", "0.0.0.0:0"], "METACDN_TOKEN"],
     [["--chunk-size", "1"], "--chunk-size"],
     [["--role", "boss"], "--role"],
+    [["--publish", join(dir.path, "none")], "--publish: cannot publish"],
+    [["--publish", policy], "--publish: cannot publish"],
+    [["--publish", dir.path], "it would be published too"],
   ];
   for (const [args, says, env = {}] of table) {
     const { code, stdout, stderr } = await runToEnd("server", ["--data", data, ...args], { env });
