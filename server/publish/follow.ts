@@ -116,9 +116,9 @@ class Follower {
     for (const name of this.#changed) {
       this.#changed.delete(name);
       // It is looked at in its time, however often it changes until then.
-      if (!publishing.isMoving(name)) return void await publishing.look(name);
+      if (!publishing.moving.has(name)) return void await publishing.look(name);
     }
-    const { name, nextMs } = publishing.due();
+    const { name, nextMs } = publishing.moving.due();
     if (name !== null) await publishing.look(name);
     else await this.#wake.sleep(Math.min(this.#nextScanMs, nextMs) - now(), signal);
   }

@@ -14,35 +14,23 @@
  * still; and while the whole folder is missing or holds nothing, none does. So a disk that is not mounted deletes
  * nothing.
  */
-import { createHash } from "node:crypto";
-import { CdnError, formatVersion, type Manifest, pathFault } from "../../proto/mod.ts";
+import { CdnError, formatVersion, pathFault } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { mediaTypeOf } from "../media_type.ts";
-import { isLive } from "../parts.ts";
-import type { Store } from "../store/store.ts";
-import { piecesOf } from "../store/stream.ts";
-import type { Writer } from "../write.ts";
-import { type Found, type Look, lookAt, type OpenFile, PublishedFolder, sameLook } from "./folder.ts";
+import { type FileNeeds, Overtaken, putFile } from "./file.ts";
+import { type Entry, type Found, PublishedFolder, sameLook } from "./folder.ts";
+import { Moving } from "./moving.ts";
 import { Notes } from "./notes.ts";
 import type { PublishedTable, Row } from "./table.ts";
 
 /** What {@link Publishing} is made from. */
-export interface PublishingOptions {
+export interface PublishingOptions extends FileNeeds {
   /** The folder's absolute path, as the operator calls it: what it leads to may change. */
   folder: string;
   table: PublishedTable;
-  store: Pick<Store, "stage">;
-  writer: Writer;
-  /** The newest version of a path that is known. */
-  current: (path: string) => Promise<Manifest | null>;
-  /** Our id among the servers. */
-  server: string;
   /** Larger files are passed over; in bytes. */
   maxObjectSize: number;
   /** How long a file must have stood still before it is read, in milliseconds. */
   settleMs: number;
-  /** Ends what is under way, in the middle of a file too. */
-  signal: AbortSignal;
   now: () => number;
   log: Logger;
 }
@@ -64,21 +52,16 @@ export type Outcome =
 /** How many files had which outcome. */
 export type ScanReport = Record<Outcome, number>;
 
-/** Most files that are waited for at a time; a later scan finds the rest. */
-const MOST_MOVING = 10_000;
 /** How often a long scan says how far it is. */
 const PROGRESS_MS = 10_000;
 const PAGE = 500;
-
-/** The path of an object got another version while we were at it. */
-class Overtaken extends Error {}
 
 /** One folder's publishing. One call at a time. */
 export class Publishing {
   readonly #options: PublishingOptions;
   readonly #notes: Notes;
-  /** Files that do not stand still, by name: how they looked, and since when so. Of folders, null: see `look`. */
-  readonly #moving = new Map<string, { look: Look | null; sinceMs: number }>();
+  /** What is to be looked at again soon, and when. */
+  readonly moving: Moving;
   #scanning = false;
   /** False until all of the folder was looked at once. */
   #scanned = false;
@@ -90,23 +73,8 @@ export class Publishing {
   constructor(options: PublishingOptions) {
     this.#options = options;
     this.#notes = new Notes(options.log);
+    this.moving = new Moving(options.settleMs, options.now);
     this.#forgetting = ![null, options.folder].includes(options.table.folder());
-  }
-
-  /** True where a name is looked at again when it is due, as a file that has yet to stand still. */
-  isMoving(name: string): boolean {
-    return this.#moving.has(name);
-  }
-
-  /** A name that is to be looked at again by now, or null; and when the next one is. */
-  due(): { name: string | null; nextMs: number } {
-    const { now, settleMs } = this.#options;
-    let nextMs = Infinity;
-    for (const [name, { sinceMs }] of this.#moving) {
-      if (sinceMs + settleMs <= now()) return { name, nextMs: now() };
-      nextMs = Math.min(nextMs, sinceMs + settleMs);
-    }
-    return { name: null, nextMs };
   }
 
   /** The folder as it is now; null, and said, where it is not there. */
@@ -121,6 +89,7 @@ export class Publishing {
         folder: path,
         error: messageOf(error),
       });
+      this.moving.clear();
       return null;
     }
   }
@@ -155,21 +124,19 @@ export class Publishing {
     try {
       found = await folder.find(name);
     } catch (error) {
-      this.#note("warn", name, "cannot read a file to publish", messageOf(error));
-      report.failed++;
+      report[await this.#entry(folder, { name, found: { kind: "unreadable", reason: messageOf(error) } })]++;
       return report;
     }
     if (found.kind === "folder") {
       // What comes into a new folder before the system watches it is heard of by nobody: it is looked at twice.
-      if (this.#moving.has(name)) this.#moving.delete(name);
-      else this.#moves(name, null);
+      if (!this.moving.forget(name)) this.moving.wait(name, null);
       for await (const entry of folder.walk(name)) {
         if (signal.aborted) return report;
-        report[await this.#entry(folder, entry.name, entry.found)]++;
+        report[await this.#entry(folder, entry)]++;
       }
-    } else if (found.kind !== "gone") report[await this.#entry(folder, name, found)]++;
+    } else if (found.kind === "gone") this.moving.forget(name);
+    else report[await this.#entry(folder, { name, found })]++;
     if (found.kind === "file") return report;
-    if (found.kind !== "folder") this.#moving.delete(name);
     const row = this.#options.table.get(pathOf(name));
     if (row) report[await this.#gone(folder, row)]++;
     // It may have been a folder.
@@ -182,9 +149,9 @@ export class Publishing {
     const report = noReport();
     let [seen, saidMs] = [0, now()];
     let total: number | null = null;
-    for await (const { name, found } of folder.walk()) {
+    for await (const entry of folder.walk()) {
       if (signal.aborted) return report;
-      report[await this.#entry(folder, name, found)]++;
+      report[await this.#entry(folder, entry)]++;
       seen++;
       if (this.#scanned || now() - saidMs < PROGRESS_MS) continue;
       total ??= await count(folder, signal);
@@ -213,103 +180,53 @@ export class Publishing {
   }
 
   /** One name that is there. */
-  async #entry(
-    folder: PublishedFolder,
-    name: string,
-    found: Found | { kind: "unreadable"; reason: string },
-  ): Promise<Outcome> {
-    const path = pathOf(name);
+  async #entry(folder: PublishedFolder, { name, found }: Entry): Promise<Outcome> {
+    const outcome = await this.#outcomeOf(folder, name, found);
+    if (outcome !== "moving") this.moving.forget(name);
+    return outcome;
+  }
+
+  async #outcomeOf(folder: PublishedFolder, name: string, found: Entry["found"]): Promise<Outcome> {
     const { maxObjectSize, signal } = this.#options;
     if (found.kind === "unreadable") {
       this.#note("warn", name, "cannot read a file to publish", found.reason);
       return "failed";
     }
-    const fault = found.kind === "passed over" ? found.reason : faultOf(path, found, maxObjectSize);
+    const fault = found.kind === "passed over" ? found.reason : faultOf(pathOf(name), found, maxObjectSize);
     if (found.kind !== "file" || fault !== null) {
       if (fault !== null) this.#note("info", name, "not published", fault);
       return "passed over";
     }
     try {
-      const outcome = await this.#file(folder, name, path, found);
-      if (outcome !== "moving") this.#moving.delete(name);
+      const outcome = await this.#file(folder, name, found);
       this.#notes.over(name);
       return outcome;
     } catch (error) {
       if (isRefusal(error) || signal.aborted) throw error;
-      this.#moving.delete(name);
       this.#note("warn", name, "cannot publish a file", messageOf(error));
       return "failed";
     }
   }
 
-  async #file(
-    folder: PublishedFolder,
-    name: string,
-    path: string,
-    { look, device }: Found & { kind: "file" },
-  ): Promise<Outcome> {
-    const { table, current, server, signal } = this.#options;
+  async #file(folder: PublishedFolder, name: string, { look, device }: Found & { kind: "file" }): Promise<Outcome> {
+    const { table, log } = this.#options;
+    const path = pathOf(name);
     const row = table.get(path);
     if (row && sameLook(row, look)) {
       if (row.device !== device) table.set({ ...row, device });
       return "same";
     }
-    if (!this.#standsStill(name, look)) return "moving";
-    const newest = await current(path);
+    if (!this.moving.standsStill(name, look)) return "moving";
     using open = await folder.open(name);
-    if (!sameLook(open.look, look)) return this.#moves(name, open.look);
-    if (row || isLive(newest)) {
-      // It may be what is there already; then nothing is written.
-      const sha256 = await digestOf(open, signal);
-      const now = await lookAt(open.file);
-      if (!sameLook(now, look)) return this.#moves(name, now);
-      const isThere = isLive(newest) && newest.sha256 === sha256;
-      const isNewer = !row && isLive(newest) && newest.version.wallMs >= look.modifiedMs;
-      if (isThere || isNewer) {
-        const version = formatVersion(newest.version);
-        // The process may have ended between a write and its note: what we would have written, we have.
-        const isOurs = row?.version === version ||
-          isThere && newest.version.server === server && newest.modifiedMs === dateOf(look) && newest.name === "";
-        table.set({ path, ...look, device, version: isOurs ? version : null });
-        if (!isThere) this.#options.log.info("not published: the object is newer than the file", { path });
-        return "same";
-      }
-      await open.file.seek(0, Deno.SeekMode.Start);
-    }
-    return await this.#write(name, path, open, device, newest);
-  }
-
-  async #write(
-    name: string,
-    path: string,
-    { file, look }: OpenFile,
-    device: string,
-    newest: Manifest | null,
-  ): Promise<Outcome> {
-    const { table, store, writer, log, signal } = this.#options;
-    const before = newest && formatVersion(newest.version);
-    let staged;
-    try {
-      staged = await store.stage(until(signal, piecesOf(file)), { size: look.size });
-    } catch (error) {
-      const now = await lookAt(file);
-      if (!sameLook(now, look)) return this.#moves(name, now);
-      throw error;
-    }
-    const now = await lookAt(file);
-    if (!sameLook(now, look)) return this.#moves(name, now);
-    try {
-      const metadata = { mediaType: mediaTypeOf(path), name: "", modifiedMs: dateOf(look), meta: {} };
-      const { manifest } = await writer.write(path, staged, metadata, (current) => {
-        if ((current && formatVersion(current.version)) !== before) throw new Overtaken();
-      });
-      table.set({ path, ...look, device, version: formatVersion(manifest.version) });
+    const done = sameLook(open.look, look) ? await putFile(path, open, row, this.#options) : { put: "moving" } as const;
+    if (done.put === "moving") this.moving.wait(name, look);
+    else table.set({ path, ...look, device, version: done.version });
+    if (done.put === "published") {
       log[this.#scanning ? "debug" : "info"]("published", { path, size: look.size });
-      return "published";
-    } catch (error) {
-      if (error instanceof Overtaken) return this.#moves(name, look);
-      throw error;
+    } else if (done.put === "same" && done.newer) {
+      log.info("not published: the object is newer than the file", { path });
     }
+    return done.put;
   }
 
   /** A file of which nothing is there any more, or nothing that may be published. */
@@ -330,7 +247,6 @@ export class Publishing {
       this.#note("warn", name, "cannot read a file to publish", messageOf(error));
       return "held back";
     }
-    this.#moving.delete(name);
     this.#notes.over(name);
     this.#notes.over("/");
     let outcome: Outcome = "same";
@@ -356,24 +272,6 @@ export class Publishing {
       this.#witness = await folder.anyName();
     }
     return this.#witness !== null;
-  }
-
-  /** True where a file has not changed for long enough, by its own time or by ours. */
-  #standsStill(name: string, look: Look): boolean {
-    const { now, settleMs } = this.#options;
-    if (look.modifiedMs <= now() - settleMs) return true;
-    const before = this.#moving.get(name);
-    const isSame = before?.look && sameLook(before.look, look);
-    if (isSame && now() - before.sinceMs >= settleMs) return true;
-    if (!isSame || before.sinceMs > now()) this.#moves(name, look);
-    return false;
-  }
-
-  #moves(name: string, look: Look | null): Outcome {
-    if (this.#moving.size < MOST_MOVING || this.#moving.has(name)) {
-      this.#moving.set(name, { look, sinceMs: this.#options.now() });
-    }
-    return "moving";
   }
 
   #note(level: "info" | "warn", file: string, message: string, reason: string): void {
@@ -403,26 +301,8 @@ async function count(folder: PublishedFolder, signal: AbortSignal): Promise<numb
   return found;
 }
 
-async function digestOf({ file }: OpenFile, signal: AbortSignal): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const piece of until(signal, piecesOf(file))) hash.update(piece);
-  return hash.digest("hex");
-}
-
-async function* until<T>(signal: AbortSignal, items: AsyncIterable<T>): AsyncGenerator<T> {
-  for await (const item of items) {
-    signal.throwIfAborted();
-    yield item;
-  }
-}
-
 function pathOf(name: string): string {
   return name === "" ? "" : `/${name}`;
-}
-
-/** What a manifest takes: files may be older than 1970. */
-function dateOf({ modifiedMs }: Look): number {
-  return Math.min(Math.max(modifiedMs, 0), 2 ** 47);
 }
 
 /** The server takes no writes now, whatever the file. */

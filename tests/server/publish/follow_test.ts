@@ -83,7 +83,7 @@ Deno.test("what is being written is looked at when it is due, however often it i
   await world.write("film", "begin", { ageMs: 0 });
   for (let time = 0; time < 3; time++) {
     following.tell("film");
-    await eventually(() => world.publishing.isMoving("film"), { what: "the file being waited for" });
+    await eventually(() => world.publishing.moving.has("film"), { what: "the file being waited for" });
     assertEquals(await following.idle(), 1000);
   }
   await following.pass();

@@ -72,25 +72,42 @@ Deno.test("renames: of a file, of a folder, and of one file over another of the 
 Deno.test("a file that is still being written waits until it stands still", async () => {
   await using world = await World.open();
   await world.write("film", "beg", { ageMs: 200 });
-  assertEquals([await world.scan(), world.publishing.isMoving("film")], [{ moving: 1 }, true]);
-  const { name, nextMs } = world.publishing.due();
+  assertEquals([await world.scan(), world.publishing.moving.has("film")], [{ moving: 1 }, true]);
+  const { name, nextMs } = world.publishing.moving.due();
   assertEquals([name, nextMs], [null, world.nowMs + 1000]);
   world.nowMs += 600;
   await world.write("film", "begin", { ageMs: 0 });
   assertEquals(await world.look("film"), { moving: 1 });
   world.nowMs += 600;
-  assertEquals(world.publishing.due().name, null, "it counts from its last change");
+  assertEquals(world.publishing.moving.due().name, null, "it counts from its last change");
   world.nowMs += 600;
-  assertEquals(world.publishing.due().name, "film");
+  assertEquals(world.publishing.moving.due().name, "film");
   assertEquals(await world.look("film"), { published: 1 });
-  assertEquals([world.publishing.due(), await world.objects()], [{ name: null, nextMs: Infinity }, {
+  assertEquals([world.publishing.moving.due(), await world.objects()], [{ name: null, nextMs: Infinity }, {
     "/film": "begin",
   }]);
   // One that goes before it ever stood still is not waited for.
   await world.write("gone", "x", { ageMs: 0 });
   await world.look("gone");
   await Deno.remove(world.at("gone"));
-  assertEquals([await world.look("gone"), world.publishing.due().nextMs], [{}, Infinity]);
+  assertEquals([await world.look("gone"), world.publishing.moving.due().nextMs], [{}, Infinity]);
+  // Nor one that grows too large, becomes unreadable, or goes with the folder.
+  const nothing = { name: null, nextMs: Infinity };
+  for (
+    const spoil of [
+      () => world.write("bad", "x".repeat((1 << 20) + 1), { ageMs: 0 }),
+      () => Deno.remove(world.at("bad")).then(() => Deno.symlink("bad", world.at("bad"))),
+      () => Deno.rename(world.folder, `${world.folder}-away`),
+    ]
+  ) {
+    await Deno.remove(world.at("bad")).catch(() => {});
+    await world.write("bad", "x", { ageMs: 0 });
+    await world.look("bad");
+    assertEquals(world.publishing.moving.has("bad"), true);
+    await spoil();
+    await world.look("bad");
+    assertEquals(world.publishing.moving.due(), nothing);
+  }
 });
 
 Deno.test("a folder that is new is looked at once more, for what came before anybody could hear of it", async () => {
@@ -99,9 +116,9 @@ Deno.test("a folder that is new is looked at once more, for what came before any
   await world.look("new");
   await world.write("new/b", "x");
   world.nowMs += 1000;
-  assertEquals(world.publishing.due().name, "new");
+  assertEquals(world.publishing.moving.due().name, "new");
   assertEquals(await world.look("new"), { same: 1, published: 1 });
-  assertEquals(world.publishing.due().nextMs, Infinity);
+  assertEquals(world.publishing.moving.due().nextMs, Infinity);
 });
 
 Deno.test("a time in the future is no reason to wait for ever", async () => {
