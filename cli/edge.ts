@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { type Flag, listFlag, numberFlag, sizeFlag, stringFlag, UsageError } from "../runtime/flags.ts";
 import type { Logger } from "../runtime/log.ts";
 import { openTlsClient } from "../runtime/tls_client.ts";
-import { edgeDefaults, type EdgeSettings, ORIGIN_DEFAULTS, parseOriginUrl } from "../server/mod.ts";
+import { edgeDefaults, type EdgeSettings, type MatchedRules, ORIGIN_DEFAULTS, parseOriginUrl } from "../server/mod.ts";
 import { atStart } from "./ca.ts";
 
 /** Several origins, each as it is asked. */
@@ -62,7 +62,10 @@ export interface EdgeFlags {
  * The edge that the flags mean; null where they mean none. Its CA file is followed until it is disposed of.
  * @throws {UsageError} where they do not fit together
  */
-export function edgeOf(flags: EdgeFlags, log: Logger): (Disposable & { settings: EdgeSettings }) | null {
+export function edgeOf(
+  flags: EdgeFlags,
+  { log, policy }: { log: Logger; policy: MatchedRules | null },
+): (Disposable & { settings: EdgeSettings }) | null {
   if (flags.origin.length === 0) {
     if (flags.cache !== null) {
       throw new UsageError("--cache is for --role edge with --origin: there is nothing to pull from");
@@ -85,6 +88,7 @@ export function edgeOf(flags: EdgeFlags, log: Logger): (Disposable & { settings:
       diskBytes: flags["cache-size"],
       memoryBytes: flags["memory-size"],
       rules: { staleOnErrorMs: flags["stale-on-error"] * 1000 },
+      ...(policy && { policy }),
     },
     [Symbol.dispose]: () => trust?.[Symbol.dispose](),
   };

@@ -1,4 +1,5 @@
 /** `metacdn server`: a content server. */
+import { basename, dirname, join, relative, resolve } from "@std/path";
 import { codecOf } from "../proto/mod.ts";
 import {
   addressFlag,
@@ -29,6 +30,7 @@ import {
   listenServer,
   makeServerId,
   openServer,
+  parseMatched,
   parsePolicy,
 } from "../server/mod.ts";
 import type { Command } from "./command.ts";
@@ -50,6 +52,7 @@ const spec = {
     "url": urlFlag(null, "where others reach this server, if not at the listening address"),
     "peers": urlsFlag([], "other servers to join; they tell of further ones"),
     "encoding": choiceFlag(["json", "protobuf"], "json", "what messages to other servers are sent in"),
+    "publish": stringFlag("DIR", null, "serve the files of a folder too, and follow it (see server/publish/README.md)"),
     "cache-policy": stringFlag("FILE", null, "caching rules by glob, as JSON (see server/README.md)"),
     "chunk-size": sizeFlag("1MiB", "the largest chunk of an upload that is taken", { least: 64 << 10, most: 64 << 20 }),
     "hot-size": sizeFlag("32MiB", "memory for small objects that are often asked for; 0 for none", { least: 0 }),
@@ -119,6 +122,7 @@ const spec = {
     ],
     ["metacdn server --role edge --origin https://www.example.com --cache /var/cache/metacdn", "a pull-through cache"],
     ["metacdn server --label jurisdiction=de --label operator=ann", "what metacdn doctor reckons with"],
+    ["metacdn server --publish ./mediafiles", "serves /film.mp4 where there is ./mediafiles/film.mp4"],
     ["curl -T photo.jpg http://127.0.0.1:8080/photo.jpg", "puts an object"],
   ] as [string, string][],
 };
@@ -142,7 +146,11 @@ export const server: Command = async (argv, input) => {
     throw new UsageError("--viewer-listen, --viewer-cert and --viewer-key belong together");
   }
   if (viewerAddress) requireSafeAddress(viewerAddress, secrets.token);
-  const policy = flags["cache-policy"] === null ? defaultRules : readPolicy(flags["cache-policy"], input.readTextFile);
+  const policyText = flags["cache-policy"] === null ? null : readPolicy(flags["cache-policy"], input.readTextFile);
+  if (flags.publish !== null) requirePublishable(flags.publish, flags.data);
+  if (flags.publish !== null && flags.origin.length) {
+    throw new UsageError("--publish is not for an edge with --origin: it serves what its origins have");
+  }
   const log = createLogger({ level: flags["log-level"], format: flags["log-format"], program: "server" });
   const stop = stopSignal({ supervised: input.env("METACDN_SUPERVISED") === "1" });
 
@@ -154,7 +162,7 @@ export const server: Command = async (argv, input) => {
     names: ["--viewer-cert", "--viewer-key"],
   });
   using _hangup = checkAtHangup([tls, viewerTls]);
-  using edge = edgeOf(flags, log);
+  using edge = edgeOf(flags, { log, policy: policyText === null ? null : parseMatched(policyText) });
   await using node = await openServer({
     ...(edge && { edge: edge.settings }),
     ...(tls && { tls: tls.server }),
@@ -162,7 +170,7 @@ export const server: Command = async (argv, input) => {
     identity: { id, provider: flags.provider, region: flags.region, role: flags.role, labels: flags.label },
     secrets,
     codec: codecOf(flags.encoding),
-    policy,
+    policy: policyText === null ? defaultRules : parsePolicy(policyText),
     limits: {
       chunkSize: flags["chunk-size"],
       maxObjectSize: flags["max-object-size"],
@@ -177,6 +185,7 @@ export const server: Command = async (argv, input) => {
       idleMs: flags["session-timeout"],
       bufferSize: flags["upload-memory"],
     },
+    ...(flags.publish !== null && { publish: { folder: flags.publish } }),
     minFreeBytes: flags["min-free"],
     scrubBytesPerSecond: flags["scrub-rate"],
     cluster: {
@@ -210,7 +219,8 @@ export const server: Command = async (argv, input) => {
   return 0;
 };
 
-function readPolicy(file: string, readTextFile: (path: string) => string) {
+/** A policy as text that both ways of reading it take. */
+function readPolicy(file: string, readTextFile: (path: string) => string): string {
   let text: string;
   try {
     text = readTextFile(file);
@@ -218,9 +228,32 @@ function readPolicy(file: string, readTextFile: (path: string) => string) {
     throw new UsageError(`--cache-policy: cannot read ${file}: ${(error as Error).message}`);
   }
   try {
-    return parsePolicy(text);
+    parsePolicy(text);
   } catch (error) {
     throw new UsageError(`--cache-policy: ${file}: ${(error as Error).message}`);
+  }
+  return text;
+}
+
+/** A folder that we may read, and that our own files are no part of (hidden ones are not published). */
+function requirePublishable(folder: string, data: string): void {
+  try {
+    Deno.readDirSync(folder)[Symbol.iterator]().next();
+    const inside = relative(Deno.realPathSync(folder), realOrPlanned(resolve(data)));
+    if (!inside.split("/").some((name) => name.startsWith("."))) {
+      throw new Error(`the data folder ${data} lies in it: it would be published too`);
+    }
+  } catch (error) {
+    throw new UsageError(`--publish: cannot publish ${folder}: ${(error as Error).message}`);
+  }
+}
+
+/** The real path of what is there, or will be. */
+function realOrPlanned(path: string): string {
+  try {
+    return Deno.realPathSync(path);
+  } catch {
+    return join(realOrPlanned(dirname(path)), basename(path));
   }
 }
 

@@ -1,5 +1,6 @@
 /** The rules of each kind of message, by its type name. Its types are in `metacdn/v1/*.proto`. */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { cacheRuleFaults } from "./cache_rules.ts";
 import { atMost, between, faults, matching, optional, type Rule, type Rules, text } from "./check.ts";
 import { isDigest } from "./digest.ts";
 import type { FieldError } from "./error.ts";
@@ -297,16 +298,7 @@ on(UsageEntrySchema, (message) => [
   ...faults(message, { reporter: identifier, month: billingMonth, bytes: between(0) }),
   ...placeFaults(message.place, "place."),
 ]);
-on(CachePolicySchema, (message) =>
-  listFaults("rules", message.rules, 1000, (rule, prefix) => [
-    ...faults(rule, { glob: matching(/^\//, 'a glob that starts with "/"', 1024) }, prefix),
-    ...(rule.noStore && (rule.maxAgeSeconds || rule.immutable || rule.private)
-      ? [{
-        field: `${prefix}noStore`,
-        detail: "must stand alone: no maxAgeSeconds, private or immutable beside it",
-      }]
-      : []),
-  ]));
+on(CachePolicySchema, ({ rules }) => listFaults("rules", rules, 1000, cacheRuleFaults));
 
 /** What is wrong with a decoded message beyond its types; empty where nothing is. */
 export function messageFaults<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): FieldError[] {

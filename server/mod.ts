@@ -11,7 +11,16 @@ export { ORIGIN_DEFAULTS, type OriginSettings, parseOriginUrl } from "./edge/ori
 export { keepServerId, makeServerId } from "./identity.ts";
 export { openServer, type OpenServerOptions, type ServerTls } from "./open.ts";
 export { defaultLimits, type Identity, type Limits } from "./parts.ts";
-export { type CacheRules, type Caching, compilePolicy, defaultRules, parsePolicy } from "./serve/policy.ts";
+export {
+  applyPolicy,
+  type CacheRules,
+  type Caching,
+  compilePolicy,
+  defaultRules,
+  type MatchedRules,
+  parseMatched,
+  parsePolicy,
+} from "./serve/policy.ts";
 export { type ContentServer, createServer, type Needs, type ServerOptions } from "./server.ts";
 export type { Precondition, Writer, Written } from "./write.ts";
 export { defaultUploadLimits, type UploadLimits } from "./upload/mod.ts";

@@ -1,12 +1,13 @@
 /**
  * A server in a data folder:
  *
- *     server.json    its id (identity.ts)
- *     server.key     its Ed25519 key: who has it may speak in its name
- *     store/         objects
- *     uploads/       sessions under way
- *     cache/         what an edge pulled from its origins
- *     cluster/       the list of servers, what is wanted of them, and beginnings of bodies
+ *     server.json        its id (identity.ts)
+ *     server.key         its Ed25519 key: who has it may speak in its name
+ *     store/             objects
+ *     uploads/           sessions under way
+ *     published.sqlite   what a published folder was last seen to hold (publish/)
+ *     cache/             what an edge pulled from its origins
+ *     cluster/           the list of servers, what is wanted of them, and beginnings of bodies
  */
 import { join } from "@std/path";
 import { writeAll } from "../runtime/files.ts";
@@ -28,12 +29,13 @@ import {
 } from "./cluster/mod.ts";
 import { type EdgeSettings, openEdge } from "./edge/open.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
+import { openPublisher, type PublisherNeeds, type PublishSettings } from "./publish/mod.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { createUploads, type UploadLimits } from "./upload/mod.ts";
 import { noUploads } from "./upload/none.ts";
 
 /** What {@link openServer} takes: the options of a server, but for the parts that it makes itself. */
-export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster" | "edge"> {
+export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster" | "edge" | "publisher"> {
   /** The data folder; made where it is missing. One process at a time. */
   data: string;
   /** Bytes are refused (507) where they would leave less than this free on the disk. */
@@ -42,6 +44,8 @@ export interface OpenServerOptions extends Omit<ServerOptions, "store" | "upload
   cluster?: Partial<ClusterSettings>;
   /** The limits of upload sessions that are not the default. */
   uploads?: Partial<UploadLimits>;
+  /** A folder whose files are objects too. */
+  publish?: PublishSettings;
   /** Bodies are read again and compared with their digests at this rate, in bytes a second; 0: never. */
   scrubBytesPerSecond?: number;
   /** With it, content is pulled from origins, and uploads are not taken. */
@@ -75,6 +79,7 @@ export async function openServer({
   minFreeBytes = 64 << 20,
   cluster: settings = {},
   uploads = {},
+  publish,
   scrubBytesPerSecond,
   egress,
   edge,
@@ -143,6 +148,7 @@ export async function openServer({
       return cluster;
     },
     ...(edge && { edge: ({ identity, now, random, log }) => openEdge(edge, { id: identity.id, now, random, log }) }),
+    ...(publish && { publisher: (needs: PublisherNeeds) => openPublisher(data, publish, needs) }),
     uploads: ({ store, limits, writer, secure, now, log }) =>
       edge ? noUploads : createUploads({
         folder: join(data, "uploads"),

@@ -13,7 +13,8 @@ import { edgeFront } from "./edge/front.ts";
 import type { OpenedEdge } from "./edge/open.ts";
 import { answer } from "./exchange.ts";
 import { contentFront } from "./front/content.ts";
-import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
+import { defaultLimits, type Identity, type Limits, newestOf, type Parts } from "./parts.ts";
+import { noPublisher, type Publisher, type PublisherNeeds } from "./publish/mod.ts";
 import { Refusals } from "./refusals.ts";
 import { HotAnswers } from "./serve/hot_answers.ts";
 import { HotBodies } from "./serve/hot.ts";
@@ -61,6 +62,8 @@ export interface ServerOptions {
   cluster?: (needs: Needs) => Cluster | Promise<Cluster>;
   /** Makes the edge, where content is pulled from origins: then uploads are not for us. */
   edge?: (needs: Needs & { cluster: Cluster }) => Promise<OpenedEdge>;
+  /** Makes what publishes a folder beside what is uploaded; nothing does unless given. */
+  publisher?: (needs: PublisherNeeds) => Publisher | Promise<Publisher>;
   /** None unless given: for loopback only. */
   secrets?: Secrets;
   /** How other servers prove who they are, beyond the secrets: by certificates, with nonces that outlive a restart. */
@@ -104,6 +107,7 @@ export async function createServer({
   uploads: makeUploads,
   cluster: makeCluster = alone,
   edge: makeEdge,
+  publisher: makePublisher = () => noPublisher,
   secrets = noSecrets,
   guarding = {},
   codec = jsonCodec,
@@ -139,6 +143,19 @@ export async function createServer({
   const uploads = made.use(
     await makeUploads({ ...needs, store, writer, secure: (manifest) => cluster.secure(manifest) }),
   );
+  const publisher = made.adopt(
+    await makePublisher({
+      store,
+      writer,
+      current: (path) => newestOf(path, { cluster, store }),
+      isReady: () => cluster.progress().knowsAll,
+      server: identity.id,
+      maxObjectSize: limits.maxObjectSize,
+      now,
+      log,
+    }),
+    (one) => one.close(),
+  );
   const pulling = makeEdge ? made.use(await makeEdge({ ...needs, store, cluster })) : null;
   const hot = new HotBodies(limits.hotBytes, answers);
   answers.onGrown = () => hot.trim();
@@ -165,7 +182,7 @@ export async function createServer({
   let retiring: Promise<void> | undefined;
   const retire = () => {
     ready = false;
-    return retiring ??= cluster.close();
+    return retiring ??= publisher.close().then(() => cluster.close());
   };
   let closing: Promise<void> | undefined;
   const close = () => closing ??= retire().then(() => owned.disposeAsync());
@@ -183,6 +200,7 @@ export async function createServer({
     },
     start(url, peers = []) {
       cluster.start(url, peers);
+      publisher.start();
       ready = true;
     },
     retire,

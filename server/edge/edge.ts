@@ -10,6 +10,7 @@
 import { CdnError } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { Answered, Finished } from "../../runtime/front/application.ts";
+import { applyPolicy, type MatchedRules } from "../serve/policy.ts";
 import { contentRange, selectRanges } from "../serve/range.ts";
 import { notModified, represent, type Signature, signed } from "./answers.ts";
 import { type Asked, fieldOf } from "./asked.ts";
@@ -55,6 +56,8 @@ export interface EdgeOptions {
   /** Adds us to the fields of requests to origins. */
   loopGuard: LoopGuard;
   rules: RuleSettings;
+  /** What the operator says of how long caches may keep a path, in place of the origin; null where the origin says it. */
+  policy?: MatchedRules;
   limits: EdgeLimits;
   now: () => number;
   log: Logger;
@@ -289,6 +292,7 @@ export class Edge {
       }
       throw error;
     }
+    response = this.#governed(asked, response);
     const { status } = response;
     const received = { status, fields: response.headers };
     const times = { requestMs, responseMs: now() };
@@ -339,6 +343,15 @@ export class Edge {
     });
     if (fill) this.#completion.add(fill);
     return { kind: "stored", entry, fill, status };
+  }
+
+  /** An answer with what the operator says of its path. That of a request with Authorization is one viewer's. */
+  #governed({ target, fields }: Asked, response: OriginResponse): OriginResponse {
+    const { policy, now } = this.#options;
+    const caching = policy?.(pathOf(target)) ?? null;
+    if (caching === null || fieldOf(fields, "authorization") !== null) return response;
+    const { fields: headers } = applyPolicy(caching, { status: response.status, fields: response.headers }, now());
+    return { ...response, headers: [...headers] };
   }
 
   /** What the answer to a HEAD says of what is stored (RFC 9111 §4.3.5). */
@@ -457,6 +470,16 @@ export class Edge {
 function mayShare({ method, fields }: Asked): boolean {
   return method === "GET" &&
     !fields.some(([name]) => name === "authorization" || name === "cache-control" || name === "pragma");
+}
+
+/** The path of a target, decoded as rules by glob see it; as it is where it cannot be decoded. */
+function pathOf(target: string): string {
+  const [path = target] = target.split("?", 1);
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 function isConditional({ fields }: Asked): boolean {

@@ -5,6 +5,7 @@ import type { Cache } from "./cache/cache.ts";
 import { openCache } from "./cache/mod.ts";
 import { defaultEdgeLimits, Edge, type EdgeLimits } from "./edge.ts";
 import { createOrigins, loopGuard, type Origins, type OriginSettings } from "./origins/mod.ts";
+import type { MatchedRules } from "../serve/policy.ts";
 import type { RuleSettings } from "./rules/mod.ts";
 
 /** What {@link openEdge} needs to know. */
@@ -22,6 +23,8 @@ export interface EdgeSettings {
   memoryBytes: number;
   /** What the operator chooses within the rules of caching; the usual unless given. */
   rules?: Partial<RuleSettings>;
+  /** What the operator says of caching by path, in place of the origins; they say it unless given. */
+  policy?: MatchedRules;
   limits?: Partial<EdgeLimits>;
 }
 
@@ -52,7 +55,8 @@ export interface OpenedEdge extends AsyncDisposable {
  * @throws {Error} for a URL that is none of an origin
  */
 export async function openEdge(
-  { origins: urls, originCa = null, originSettings, folder, diskBytes, memoryBytes, rules, limits }: EdgeSettings,
+  { origins: urls, originCa = null, originSettings, folder, diskBytes, memoryBytes, rules, policy, limits }:
+    EdgeSettings,
   { id, now, random, log }: EdgeSurroundings,
 ): Promise<OpenedEdge> {
   await using made = new AsyncDisposableStack();
@@ -68,6 +72,7 @@ export async function openEdge(
     signature: { name: id, pseudonym: id },
     loopGuard: loopGuard(id),
     rules: { ...edgeDefaults.rules, ...rules },
+    ...(policy && { policy }),
     limits: { ...defaultEdgeLimits, hotBytes: Math.floor(memoryBytes / 2), ...limits },
     now,
     log,

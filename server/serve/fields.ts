@@ -4,7 +4,7 @@ import { metadataFields } from "../metadata_fields.ts";
 import type { Validators } from "./conditional.ts";
 import { formatHttpDate } from "./http_date.ts";
 import { memo } from "./memo.ts";
-import type { Caching } from "./policy.ts";
+import { type Caching, cachingFields } from "./policy.ts";
 
 /** Header lines as `Response` takes them. */
 export type FieldLines = [name: string, value: string][];
@@ -15,19 +15,17 @@ const digestField = memo(formatDigestField);
 export function validatorFields(
   manifest: Manifest,
   validators: Validators,
-  { cacheControl, maxAgeSeconds }: Caching,
+  caching: Caching,
   nowMs: number,
 ): FieldLines {
-  const fields: FieldLines = [
+  return [
     ["etag", validators.etag],
     ["last-modified", formatHttpDate(validators.modifiedMs)],
-    ["cache-control", cacheControl],
     // Set here and not by the runtime, so that Expires is exactly Date + max-age.
     ["date", formatHttpDate(nowMs)],
+    ...cachingFields(caching, nowMs),
     ["metacdn-version", formatVersion(manifest.version)],
   ];
-  if (maxAgeSeconds !== null) fields.push(["expires", formatHttpDate(nowMs + maxAgeSeconds * 1000)]);
-  return fields;
 }
 
 /** What describes the representation itself, its Content-Type apart: in a 200 and in a 206. */

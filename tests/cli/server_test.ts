@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { drained, tempDir } from "../kit/mod.ts";
+import { drained, eventually, tempDir } from "../kit/mod.ts";
 import { Running, runToEnd } from "./program.ts";
 
 const LISTENING = /^listening (http:\/\/127\.0\.0\.1:\d+)\n/;
@@ -56,6 +56,20 @@ Deno.test("metacdn server: what was acknowledged outlives kill -9", async () => 
   }
 });
 
+Deno.test("metacdn server --publish: the files of a folder are there", async () => {
+  await using dir = await tempDir();
+  await Deno.mkdir(join(dir.path, "media"));
+  const file = join(dir.path, "media", "a.txt");
+  await Deno.writeTextFile(file, "published");
+  await Deno.utime(file, 0, 0);
+  await using server = start(join(dir.path, "data"), "--publish", join(dir.path, "media"));
+  const url = (await server.line(LISTENING))[1]!;
+  await eventually(async () => await (await fetch(`${url}/a.txt`)).text() === "published", { what: "/a.txt" });
+  server.signal("SIGTERM");
+  assertEquals(await server.status(), 0);
+  assertStringIncludes(server.stderr, "published 1 of 1 files");
+});
+
 Deno.test("metacdn server: wrong settings are one line and exit status 2", async () => {
   await using dir = await tempDir();
   const policy = join(dir.path, "policy.json");
@@ -69,6 +83,9 @@ Deno.test("metacdn server: wrong settings are one line and exit status 2", async
     [["--listen", "0.0.0.0:0"], "METACDN_TOKEN"],
     [["--chunk-size", "1"], "--chunk-size"],
     [["--role", "boss"], "--role"],
+    [["--publish", join(dir.path, "none")], "--publish: cannot publish"],
+    [["--publish", policy], "--publish: cannot publish"],
+    [["--publish", dir.path], "it would be published too"],
   ];
   for (const [args, says, env = {}] of table) {
     const { code, stdout, stderr } = await runToEnd("server", ["--data", data, ...args], { env });

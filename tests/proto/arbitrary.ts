@@ -104,18 +104,25 @@ export function message<Desc extends DescMessage>(schema: Desc): fc.Arbitrary<Me
     noNullPrototype: true,
   })
     .map((init) => {
-      // Absent is what `undefined` means to the library; noStore must stand alone.
+      // Absent is what `undefined` means to the library.
       const set = Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined));
-      if (schema.typeName === "metacdn.v1.CacheRule" && set.noStore) {
-        return create(schema, pick(set, "glob", "noStore"));
-      }
+      if (schema.typeName === "metacdn.v1.CacheRule") return create(schema, compatible(set) as never);
       return create(schema, set as never);
     })
     .filter((made) => messageFaults(schema, made).length === 0);
 }
 
-function pick(from: Record<string, unknown>, ...names: string[]): never {
-  return Object.fromEntries(names.map((each) => [each, from[each]])) as never;
+/** A caching rule without what must not stand beside each other in it. */
+function compatible(rule: Record<string, unknown>): Record<string, unknown> {
+  const pick = (...names: string[]) => Object.fromEntries(names.map((name) => [name, rule[name]]));
+  if (rule.noStore) return pick("glob", "noStore", "cdnMaxAgeSeconds");
+  if (rule.noCache) return pick("glob", "noCache", "mustRevalidate", "cdnMaxAgeSeconds");
+  const { private: own, mustRevalidate, immutable, maxAgeSeconds, contentAddressed, ...rest } = rule;
+  const lasting = maxAgeSeconds || contentAddressed;
+  const kept = { ...rest, maxAgeSeconds, contentAddressed, ...(lasting ? { immutable } : {}) };
+  if (own) return { ...kept, private: own, sharedMaxAgeSeconds: undefined, cdnMaxAgeSeconds: undefined };
+  if (!mustRevalidate) return kept;
+  return { ...kept, mustRevalidate, staleWhileRevalidateSeconds: 0, staleIfErrorSeconds: 0 };
 }
 
 function fieldValue(schema: DescMessage, field: DescField): fc.Arbitrary<unknown> {

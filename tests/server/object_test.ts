@@ -143,7 +143,9 @@ Deno.test("conditional requests: 304 with the caching fields, 412 for what is no
 });
 
 Deno.test("caching fields follow the policy; errors are not cached", async () => {
-  const policy = parsePolicy('{"rules":[{"glob":"/live/**","noStore":true},{"glob":"/**/*.css","maxAgeSeconds":60}]}');
+  const policy = parsePolicy(
+    '{"rules":[{"glob":"/live/**","noStore":true},{"glob":"/**/*.css","maxAgeSeconds":60,"cdnMaxAgeSeconds":600}]}',
+  );
   await using server = await startTestServer({ store: memoryStore(), policy });
   for (const path of ["/live/a", "/deep/a.css"]) await drained(server.fetch(path, { method: "PUT", body: "x" }));
   const fields = async (path: string) => {
@@ -154,6 +156,14 @@ Deno.test("caching fields follow the policy; errors are not cached", async () =>
   assertEquals(await fields("/live/a"), ["no-store", null]);
   assertEquals(await fields("/deep/a.css"), ["public, max-age=60", 60_000]);
   assertEquals(await fields("/none.css"), ["no-store", null]);
+  // A cache that validates takes over what a 304 says (RFC 9111 §3.2): the same as a 200.
+  const { headers } = await drained(server.fetch("/deep/a.css"));
+  const same = await drained(server.fetch("/deep/a.css", { headers: { "if-none-match": headers.get("etag")! } }));
+  assertEquals([same.status, same.headers.get("cache-control"), same.headers.get("cdn-cache-control")], [
+    304,
+    "public, max-age=60",
+    "max-age=600",
+  ]);
 });
 
 Deno.test("a delete leaves a tombstone: 404, but with the version that makes it final", async () => {

@@ -12,10 +12,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file metacdn/v1/policy.proto.
  */
 export const file_metacdn_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("ChdtZXRhY2RuL3YxL3BvbGljeS5wcm90bxIKbWV0YWNkbi52MSIzCgtDYWNoZVBvbGljeRIkCgVydWxlcxgBIAMoCzIVLm1ldGFjZG4udjEuQ2FjaGVSdWxlImgKCUNhY2hlUnVsZRIMCgRnbG9iGAEgASgJEhcKD21heF9hZ2Vfc2Vjb25kcxgCIAEoDRIPCgdwcml2YXRlGAMgASgIEhAKCG5vX3N0b3JlGAQgASgIEhEKCWltbXV0YWJsZRgFIAEoCGIGcHJvdG8z");
+  fileDesc("ChdtZXRhY2RuL3YxL3BvbGljeS5wcm90bxIKbWV0YWNkbi52MSIzCgtDYWNoZVBvbGljeRIkCgVydWxlcxgBIAMoCzIVLm1ldGFjZG4udjEuQ2FjaGVSdWxlIvACCglDYWNoZVJ1bGUSDAoEZ2xvYhgBIAEoCRIXCg9tYXhfYWdlX3NlY29uZHMYAiABKA0SDwoHcHJpdmF0ZRgDIAEoCBIQCghub19zdG9yZRgEIAEoCBIRCglpbW11dGFibGUYBSABKAgSIwoWc2hhcmVkX21heF9hZ2Vfc2Vjb25kcxgGIAEoDUgAiAEBEhAKCG5vX2NhY2hlGAcgASgIEhcKD211c3RfcmV2YWxpZGF0ZRgIIAEoCBImCh5zdGFsZV93aGlsZV9yZXZhbGlkYXRlX3NlY29uZHMYCSABKA0SHgoWc3RhbGVfaWZfZXJyb3Jfc2Vjb25kcxgKIAEoDRIZChFjb250ZW50X2FkZHJlc3NlZBgLIAEoCBIgChNjZG5fbWF4X2FnZV9zZWNvbmRzGAwgASgNSAGIAQFCGQoXX3NoYXJlZF9tYXhfYWdlX3NlY29uZHNCFgoUX2Nkbl9tYXhfYWdlX3NlY29uZHNiBnByb3RvMw");
 
 /**
- * --cache-policy FILE: the first rule whose glob matches the path wins.
+ * --cache-policy FILE: the first rule that matches the path wins.
  *
  * @generated from message metacdn.v1.CachePolicy
  */
@@ -34,6 +34,9 @@ export const CachePolicySchema: GenMessage<CachePolicy> = /*@__PURE__*/
   messageDesc(file_metacdn_v1_policy, 0);
 
 /**
+ * What caches between us and the viewer are told of some objects: Cache-Control (RFC 9111 §5.2.2), an Expires that
+ * agrees with it, and CDN-Cache-Control (RFC 9213).
+ *
  * @generated from message metacdn.v1.CacheRule
  */
 export type CacheRule = Message<"metacdn.v1.CacheRule"> & {
@@ -45,7 +48,7 @@ export type CacheRule = Message<"metacdn.v1.CacheRule"> & {
   glob: string;
 
   /**
-   * How long caches may keep it, in seconds; sets Cache-Control and the Expires that agrees with it.
+   * How long caches may keep it, in seconds; sets max-age and the Expires that agrees with it. 0: it is stale at once.
    *
    * @generated from field: uint32 max_age_seconds = 2;
    */
@@ -59,18 +62,68 @@ export type CacheRule = Message<"metacdn.v1.CacheRule"> & {
   private: boolean;
 
   /**
-   * No cache may keep it; the others must be unset then.
+   * No cache may keep it. Nothing but cdn_max_age_seconds may stand beside it.
    *
    * @generated from field: bool no_store = 4;
    */
   noStore: boolean;
 
   /**
-   * It never changes under this name.
+   * It never changes under this name while it is fresh (RFC 8246); needs a lifetime.
    *
    * @generated from field: bool immutable = 5;
    */
   immutable: boolean;
+
+  /**
+   * How long shared caches may keep it, if not max_age_seconds (s-maxage). They must not use it stale then.
+   *
+   * @generated from field: optional uint32 shared_max_age_seconds = 6;
+   */
+  sharedMaxAgeSeconds?: number | undefined;
+
+  /**
+   * Caches may keep it, and must ask before each use: no lifetime may stand beside it but the CDNs'.
+   *
+   * @generated from field: bool no_cache = 7;
+   */
+  noCache: boolean;
+
+  /**
+   * Once stale it must not be used, even where we cannot be reached. Goes without saying for a lifetime of 0.
+   *
+   * @generated from field: bool must_revalidate = 8;
+   */
+  mustRevalidate: boolean;
+
+  /**
+   * How long it may be used stale while a cache asks for it in the background (RFC 5861 §3).
+   *
+   * @generated from field: uint32 stale_while_revalidate_seconds = 9;
+   */
+  staleWhileRevalidateSeconds: number;
+
+  /**
+   * How long it may be used stale where asking for it failed (RFC 5861 §4).
+   *
+   * @generated from field: uint32 stale_if_error_seconds = 10;
+   */
+  staleIfErrorSeconds: number;
+
+  /**
+   * The rule is for content-addressed names only: those whose last segment holds a digest, such as app.3f2a91bc.js.
+   * They are immutable, for a year unless max_age_seconds says another time.
+   *
+   * @generated from field: bool content_addressed = 11;
+   */
+  contentAddressed: boolean;
+
+  /**
+   * How long CDN caches may keep it, whatever the other fields tell the rest.
+   *
+   * @generated from field: optional uint32 cdn_max_age_seconds = 12;
+   */
+  cdnMaxAgeSeconds?: number | undefined;
 };
 
 /**
