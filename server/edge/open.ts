@@ -18,13 +18,15 @@ export interface EdgeSettings {
   originSettings?: Partial<OriginSettings>;
   /** The cache's folder; made where it is missing. One process at a time. */
   folder: string;
-  /** Bodies on disk, and in memory, in bytes. */
+  /** Bodies on disk, in bytes. */
   diskBytes: number;
+  /** Bodies and finished answers in memory, in bytes. */
   memoryBytes: number;
   /** What the operator chooses within the rules of caching; the usual unless given. */
   rules?: Partial<RuleSettings>;
   /** What the operator says of caching by path, in place of the origins; they say it unless given. */
   policy?: MatchedRules;
+  /** Those that are not the default. */
   limits?: Partial<EdgeLimits>;
 }
 

@@ -10,15 +10,17 @@ export interface OriginSettings {
   idleTimeoutMs: number;
   /** The most requests at a time to one origin. */
   maxActive: number;
-  /** The most that wait for one origin, and how long each may wait in all. */
+  /** The most that wait for one origin. */
   maxWaiting: number;
+  /** How long each may wait in all. */
   maxWaitMs: number;
   /** The most origins that one request is sent to. */
   maxAttempts: number;
   /** So many failures in a row take an origin out. */
   failuresInARow: number;
-  /** How long it is out before it is probed: the first time, and doubled with each further time up to the last. */
+  /** How long it is out before it is probed: the first time, and doubled with each further time. */
   firstOutMs: number;
+  /** The longest that it is out before it is probed. */
   mostOutMs: number;
   /** What a probe asks for, by GET. */
   probeTarget: string;

@@ -5,7 +5,7 @@
 import type { HeaderLine } from "../../../runtime/http1/transport.ts";
 import type { StoredResponse } from "../response.ts";
 import { dateIn, parseDate } from "./date.ts";
-import { deltaSeconds } from "./directives.ts";
+import { deltaSeconds, MOST_SECONDS } from "./directives.ts";
 import { first } from "./lines.ts";
 import { type ResponseDirectives, responseDirectives } from "./response_directives.ts";
 import { HEURISTICALLY_CACHEABLE, UNDERSTOOD } from "./status.ts";
@@ -78,7 +78,7 @@ export function explicitLifetime(directives: ResponseDirectives, fields: Lines, 
   if (expires.length === 0) return null;
   const at = parseDate(expires[0]!);
   if (at === null || expires.some((value) => value !== expires[0])) return 0;
-  return Math.max(0, at - dateMs);
+  return Math.min(Math.max(0, at - dateMs), MOST_SECONDS * 1000);
 }
 
 /** freshness_lifetime (§4.2.1): what was said, else a guess where one is allowed. */
