@@ -71,14 +71,17 @@ export function etagOf(fields: Lines): string | null {
   return first(fields, "etag")?.trim() || null;
 }
 
-/** By s-maxage, max-age or Expires (§4.2.1); 0 where they are malformed, null where nothing is said. */
+/**
+ * By s-maxage, max-age or Expires (§4.2.1): 0 where they are malformed, below zero where a response was stale before it was
+ * made, null where nothing is said.
+ */
 export function explicitLifetime(directives: ResponseDirectives, fields: Lines, dateMs: number): number | null {
   if (directives.lifetimeMs !== null || directives.targeted) return directives.lifetimeMs;
   const expires = fields.filter(([name]) => name === "expires").map(([, value]) => value.trim());
   if (expires.length === 0) return null;
   const at = parseDate(expires[0]!);
   if (at === null || expires.some((value) => value !== expires[0])) return 0;
-  return Math.max(0, at - dateMs);
+  return at - dateMs;
 }
 
 /** freshness_lifetime (§4.2.1): what was said, else a guess where one is allowed. */
