@@ -1,5 +1,5 @@
 /** Saying what the edge did (RFC 9211). */
-import { type Item, parseList, serializeItem, serializeList, Token } from "structured-headers";
+import { parseList, serializeItem, serializeList, Token } from "structured-headers";
 import { memo } from "../../serve/memo.ts";
 import { isToken, joined } from "./lines.ts";
 import type { Lines } from "./types.ts";
@@ -47,9 +47,11 @@ function named(text: string): Token | string {
   return isToken(text) && /^[A-Za-z*]/.test(text) ? new Token(text) : text.replace(/[^\x20-\x7e]/g, "");
 }
 
+/** A list of names, each a string or a token (RFC 9211 §2), as the library writes it; empty where it is none. */
 function list(text: string): string {
   try {
-    return serializeList(parseList(text) as Item[]);
+    const names = parseList(text);
+    return names.every(([name]) => typeof name === "string" || name instanceof Token) ? serializeList(names) : "";
   } catch {
     return "";
   }

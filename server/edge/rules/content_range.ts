@@ -14,7 +14,7 @@ export interface Part {
  * start or behind the length, more or fewer bytes than Content-Length tells.
  */
 export function parseContentRange({ status, fields }: ReceivedHead): Part | null {
-  if (status !== 206) return null;
+  if (status !== 206 || /^multipart\/byteranges/i.test(first(fields, "content-type") ?? "")) return null;
   const lines = fields.filter(([name]) => name === "content-range");
   const match = lines.length === 1 ? /^bytes +(\d+)-(\d+)\/(\d+|\*)$/i.exec(lines[0]![1].trim()) : null;
   if (!match) return null;

@@ -12,7 +12,10 @@ export type Decision<Found> =
   | { kind: "miss"; because: "uri-miss" | "vary-miss" | "request" | "partial" }
   /** Answer with it. `refresh`: and validate it in the background (RFC 5861 §3). */
   | { kind: "serve"; found: Found; stale: boolean; refresh: boolean }
-  /** Ask whether it is still good. `onError`: it may be sent as it is where no origin answers, or with a 5xx. */
+  /**
+   * Ask whether it is still good. `onError`: it may be sent as it is where no origin answers, or with a 5xx. That is so
+   * now: where the origin takes long to fail, decide again.
+   */
   | { kind: "validate"; found: Found; because: "stale" | "request"; onError: boolean }
   /** only-if-cached, and nothing is there (§5.2.1.7): 504. */
   | { kind: "refuse" };

@@ -5,7 +5,7 @@
 import type { HeaderLine } from "../../../runtime/http1/transport.ts";
 import type { StoredResponse } from "../response.ts";
 import { dateIn, parseDate } from "./date.ts";
-import { deltaSeconds, MOST_SECONDS } from "./directives.ts";
+import { deltaSeconds } from "./directives.ts";
 import { first } from "./lines.ts";
 import { type ResponseDirectives, responseDirectives } from "./response_directives.ts";
 import { HEURISTICALLY_CACHEABLE, UNDERSTOOD } from "./status.ts";
@@ -71,14 +71,17 @@ export function etagOf(fields: Lines): string | null {
   return first(fields, "etag")?.trim() || null;
 }
 
-/** By s-maxage, max-age or Expires (§4.2.1); 0 where they are malformed, null where nothing is said. */
+/**
+ * By s-maxage, max-age or Expires (§4.2.1): 0 where they are malformed, below zero where a response was stale before it was
+ * made, null where nothing is said.
+ */
 export function explicitLifetime(directives: ResponseDirectives, fields: Lines, dateMs: number): number | null {
   if (directives.lifetimeMs !== null || directives.targeted) return directives.lifetimeMs;
   const expires = fields.filter(([name]) => name === "expires").map(([, value]) => value.trim());
   if (expires.length === 0) return null;
   const at = parseDate(expires[0]!);
   if (at === null || expires.some((value) => value !== expires[0])) return 0;
-  return Math.min(Math.max(0, at - dateMs), MOST_SECONDS * 1000);
+  return at - dateMs;
 }
 
 /** freshness_lifetime (§4.2.1): what was said, else a guess where one is allowed. */

@@ -62,7 +62,7 @@ function useless(
   if (etagOf(fields) !== null || dateIn(fields, "last-modified") !== null) return false;
   if (noCache || explicitMs === null) return true;
   const whenStale = !forbidsStale && (staleWhileRevalidateMs > 0 || (staleIfErrorMs ?? staleOnErrorMs) > 0);
-  return explicitMs === 0 && !whenStale;
+  return explicitMs <= 0 && !whenStale;
 }
 
 /**

