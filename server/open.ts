@@ -5,6 +5,7 @@
  *     server.key     its Ed25519 key: who has it may speak in its name
  *     store/         objects
  *     uploads/       sessions under way
+ *     purges.sqlite  what was purged of caches
  *     cluster/       the list of servers, what is wanted of them, and beginnings of bodies
  */
 import { join } from "@std/path";
@@ -25,18 +26,23 @@ import {
   openLedger,
   openPartials,
 } from "./cluster/mod.ts";
+import { createPurges, noCache, openPurgeLog, type Purgeable, type PurgeSettings, purgeSettings } from "./purge/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
 import { openDiskStore } from "./store/mod.ts";
 import { createUploads, type UploadLimits } from "./upload/mod.ts";
 
 /** What {@link openServer} takes: the options of a server, but for the parts that it makes itself. */
-export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster"> {
+export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "purges" | "cluster"> {
   /** The data folder; made where it is missing. One process at a time. */
   data: string;
   /** Bytes are refused (507) where they would leave less than this free on the disk. */
   minFreeBytes?: number;
   /** The figures of the cluster's work that are not the default. */
   cluster?: Partial<ClusterSettings>;
+  /** What purges mean here; none unless given. */
+  cache?: Purgeable;
+  /** The figures of purging that are not the default. */
+  purges?: Partial<PurgeSettings>;
   /** The limits of upload sessions that are not the default. */
   uploads?: Partial<UploadLimits>;
   /** Bodies are read again and compared with their digests at this rate, in bytes a second; 0: never. */
@@ -69,6 +75,8 @@ export async function openServer({
   data,
   minFreeBytes = 64 << 20,
   cluster: settings = {},
+  cache = noCache,
+  purges: purging = {},
   uploads = {},
   scrubBytesPerSecond,
   egress,
@@ -100,7 +108,12 @@ export async function openServer({
     log,
     store,
     guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
-    cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log }) => {
+    purges: async ({ identity, clock, now, random, log }) => {
+      const settings = purgeSettings(purging);
+      const ledger = await openPurgeLog(join(data, "purges.sqlite"), settings);
+      return createPurges({ self: identity.id, clock, ledger, cache, now, random, schedule: byTimer, log, settings });
+    },
+    cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log, purges }) => {
       const identified = {
         id: identity.id,
         key,
@@ -125,6 +138,7 @@ export async function openServer({
         partials,
         setAside: (manifests) => appendLines(join(folder, "set-aside.ndjson"), manifests),
         keys,
+        purging: purges,
         ...(verifyCertificate && { verifyCertificate }),
         ...(egress && { egress }),
         random,

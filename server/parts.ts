@@ -3,6 +3,7 @@ import type { Manifest } from "../proto/mod.ts";
 import type { Guard } from "../runtime/guard.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Cluster } from "./cluster/cluster.ts";
+import type { Purges } from "./purge/mod.ts";
 import type { HotBodies } from "./serve/hot.ts";
 import type { CacheRules } from "./serve/policy.ts";
 import type { Store } from "./store/store.ts";
@@ -58,6 +59,7 @@ export interface Parts {
   store: Store;
   uploads: Uploads;
   cluster: Cluster;
+  purges: Purges;
   writer: Writer;
   guard: Guard;
   hot: HotBodies;

@@ -9,6 +9,8 @@ import { VERSION } from "../runtime/version.ts";
 import { HybridClock } from "../proto/clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
 import { answer } from "./exchange.ts";
+import { byTimer } from "./cluster/wake.ts";
+import { createPurges, openPurgeLog, purgeDefaults, type Purges } from "./purge/mod.ts";
 import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
 import { Refusals } from "./refusals.ts";
 import { HotBodies } from "./serve/hot.ts";
@@ -51,8 +53,10 @@ export interface ServerOptions {
   uploads: (needs: Needs & { writer: Writer; secure: (manifest: Manifest) => Promise<number> }) =>
     | Uploads
     | Promise<Uploads>;
-  /** Makes the cluster; alone unless given. */
-  cluster?: (needs: Needs) => Cluster | Promise<Cluster>;
+  /** Makes what purges are taken by; with a log in memory and no cache unless given. */
+  purges?: (needs: Needs) => Purges | Promise<Purges>;
+  /** Makes the cluster, which hands on purges; alone unless given. */
+  cluster?: (needs: Needs & { purges: Purges }) => Cluster | Promise<Cluster>;
   /** None unless given: for loopback only. */
   secrets?: Secrets;
   /** How other servers prove who they are, beyond the secrets: by certificates, with nonces that outlive a restart. */
@@ -92,6 +96,7 @@ export async function createServer({
   identity,
   store: given,
   uploads: makeUploads,
+  purges: makePurges = forgetful,
   cluster: makeCluster = alone,
   secrets = noSecrets,
   guarding = {},
@@ -112,7 +117,8 @@ export async function createServer({
   const needs: Needs = { identity, store: given, clock, limits, secrets, codec, fetch, now, random, log };
   let ready = false;
 
-  const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
+  const purges = made.use(await makePurges(needs));
+  const cluster = made.adopt(await makeCluster({ ...needs, purges }), (one) => one.close());
   // What the rest writes passes the cluster's view of the store, so that it knows of it.
   const { store } = cluster;
   const guard = new Guard(secrets, {
@@ -133,6 +139,7 @@ export async function createServer({
     hot,
     uploads,
     cluster,
+    purges,
     writer,
     guard,
     policy,
@@ -147,7 +154,8 @@ export async function createServer({
   let retiring: Promise<void> | undefined;
   const retire = () => {
     ready = false;
-    return retiring ??= cluster.close();
+    // Purges ask by the cluster.
+    return retiring ??= purges.close().then(() => cluster.close());
   };
   let closing: Promise<void> | undefined;
   const close = () => closing ??= retire().then(() => owned.disposeAsync());
@@ -164,6 +172,7 @@ export async function createServer({
     },
     start(url, peers = []) {
       cluster.start(url, peers);
+      purges.start(cluster, { expectsOthers: peers.some((peer) => peer !== url) });
       ready = true;
     },
     retire,
@@ -176,4 +185,9 @@ function alone({ identity, store }: Needs): Cluster {
   let url = "";
   const self = () => create(wire.ServerSchema, { ...identity, url, software: VERSION, health: { state: "self" } });
   return { ...noCluster(self, store), start: (ours) => void (url = ours) };
+}
+
+async function forgetful({ identity, clock, now, random, log }: Needs): Promise<Purges> {
+  const ledger = await openPurgeLog(":memory:", purgeDefaults);
+  return createPurges({ self: identity.id, clock, ledger, now, random, schedule: byTimer, log });
 }

@@ -46,7 +46,7 @@ let count = 0;
 /** Starts a server: what `metacdn server` runs, unless a `store` is given. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { id = `s${++count}`, provider = "local", region = "local", role = "origin", labels = {} } = options;
-  const { data: givenData, peers = [], port = 0, start = true, store, uploads, cluster, ...rest } = options;
+  const { data: givenData, peers = [], port = 0, start = true, store, uploads, cluster, purges, ...rest } = options;
   const secrets: Secrets = options.secrets ?? noSecrets;
   const log: Logger = options.log ?? silentLogger;
   await using folders = new AsyncDisposableStack();
@@ -62,6 +62,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       data,
       ...(cluster && { cluster }),
       ...(uploads && { uploads }),
+      ...(purges && { purges }),
     });
   folders.use(server);
   const listening: Listening = listen({ hostname: "127.0.0.1", port }, server.handler, { log, token: secrets.token });
