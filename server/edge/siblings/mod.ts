@@ -10,5 +10,6 @@ export {
   siblingDefaults,
   type SiblingSettings,
   type SiblingsOptions,
+  siblingTransport,
   withSiblings,
 } from "./siblings.ts";

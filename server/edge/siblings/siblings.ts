@@ -3,6 +3,8 @@
  * and not once for each. A sibling that fails costs its answer's time once, and then nothing.
  */
 import type { wire } from "../../../proto/mod.ts";
+import { createRawTransport } from "../../../runtime/http1/raw_transport.ts";
+import type { Live } from "../../../runtime/live.ts";
 import type { Logger } from "../../../runtime/log.ts";
 import type { HeaderLine, Transport, UpstreamResponse } from "../../../runtime/http1/transport.ts";
 import { UpstreamError } from "../../../runtime/http1/transport.ts";
@@ -48,7 +50,7 @@ export interface SiblingsOptions {
   self: string;
   /** The edges that live now, ourselves among them (`liveEdges`). */
   edges: () => readonly Sibling[];
-  /** Closed with it. Its connect timeout should be short: an edge is near, or of no use. */
+  /** Closed with it ({@link siblingTransport}). */
   transport: Transport;
   /** The stamp that goes along (`Purges.stamp`). */
   stamp: () => string;
@@ -178,3 +180,11 @@ export function liveEdges(
     return edges;
   };
 }
+
+/** How edges are reached. @param ca see `createRawTransport`: with it, over TLS alone */
+export function siblingTransport({ ca = null }: { ca?: Live<readonly string[]> | null } = {}): Transport {
+  return createRawTransport({ ca, connectTimeoutMs: CONNECT_TIMEOUT_MS });
+}
+
+/** An edge that is farther away than this is of no use before the origin. */
+const CONNECT_TIMEOUT_MS = 1_000;
