@@ -32,7 +32,7 @@ const spec = {
   ] as [string, string][],
   notes: [
     "A line a server: whether it has purged, how many stored responses that were, and how long it took. A server that\n" +
-    "does not answer purges before it serves again.",
+    "does not answer purges before it serves again; one that cannot takes for stale all that it holds, until it could.",
     "Exit status: 0 every server that lives has purged, 1 one has not, 2 wrong command line.",
   ],
 };
@@ -99,7 +99,7 @@ function reportText({ members, tookMs }: wire.PurgeReport): string[] {
       member.acknowledged ? "yes" : isLive(member) ? "NO" : `no, ${member.state}`,
       member.acknowledged ? member.removed.toLocaleString("en") : "-",
       member.tookMs.toFixed(1),
-      member.acknowledged ? "" : `${member.error}; it purges before it serves again`,
+      member.acknowledged ? "" : member.error,
     ].map(printable)
   );
   const done = members.filter(({ acknowledged }) => acknowledged);

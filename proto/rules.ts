@@ -356,7 +356,8 @@ on(PurgeReportSchema, (message) => [
       removed: between(0),
       tookMs: between(0),
       state: text(64),
-      error: text(4096),
+      // As it was said by whom; for people, and shown as such.
+      error: ({ length }) => length <= 4096 ? null : "must be at most 4096 characters",
     }, prefix)),
 ]);
 on(AddServerSchema, (message) => faults(message, { url: serverUrl }));

@@ -37,7 +37,7 @@ export async function deliver(
     } catch (error) {
       const isOver = failures >= tries || tick() - begun >= settings.deliverMs || signal.aborted;
       if (isOver || !(error instanceof CdnError && error.retry)) {
-        return outcome({ acknowledged: false, error: words(error).slice(0, 1000) });
+        return outcome({ acknowledged: false, error: words(error).slice(0, 1000).toWellFormed() });
       }
     }
     await wake.sleep(backoffMs(failures, settings.backoff, random), signal);

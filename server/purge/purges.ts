@@ -217,7 +217,7 @@ class RunningPurges implements Purges {
     try {
       return outcome({ acknowledged: true, removed: BigInt(await this.#applier.take(purge)) });
     } catch (error) {
-      return outcome({ acknowledged: false, error: words(error).slice(0, 1000) });
+      return outcome({ acknowledged: false, error: words(error).slice(0, 1000).toWellFormed() });
     }
   }
 

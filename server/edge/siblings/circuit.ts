@@ -43,9 +43,4 @@ export class Circuits {
     const failing = this.#failing.get(id);
     if (failing) failing.trying = false;
   }
-
-  /** Forgets who is not there any more. */
-  keep(ids: ReadonlySet<string>): void {
-    for (const id of this.#failing.keys()) if (!ids.has(id)) this.#failing.delete(id);
-  }
 }

@@ -128,8 +128,7 @@ class Siblings {
         idleTimeoutMs,
       });
     } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error;
-      if (error.kind === "aborted") {
+      if (!(error instanceof UpstreamError) || error.kind === "aborted") {
         this.#circuits.undecided(id);
         throw error;
       }
