@@ -110,7 +110,7 @@ export async function openServer({
     guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
     purges: async ({ identity, clock, now, random, log }) => {
       const settings = purgeSettings(purging);
-      const ledger = await openPurgeLog(join(data, "purges.sqlite"), settings);
+      const ledger = await openPurgeLog(join(data, "purges.sqlite"), settings, { now, log });
       return createPurges({ self: identity.id, clock, ledger, cache, now, random, schedule: byTimer, log, settings });
     },
     cluster: async ({ identity, clock, secrets, codec, fetch, now, random, log, purges }) => {

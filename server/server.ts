@@ -10,7 +10,7 @@ import { HybridClock } from "../proto/clock.ts";
 import { type Cluster, noCluster } from "./cluster/cluster.ts";
 import { answer } from "./exchange.ts";
 import { byTimer } from "./cluster/wake.ts";
-import { createPurges, openPurgeLog, purgeDefaults, type Purges } from "./purge/mod.ts";
+import { createPurges, memoryPurgeLog, purgeDefaults, type Purges } from "./purge/mod.ts";
 import { defaultLimits, type Identity, type Limits, type Parts } from "./parts.ts";
 import { Refusals } from "./refusals.ts";
 import { HotBodies } from "./serve/hot.ts";
@@ -188,6 +188,6 @@ function alone({ identity, store }: Needs): Cluster {
 }
 
 async function forgetful({ identity, clock, now, random, log }: Needs): Promise<Purges> {
-  const ledger = await openPurgeLog(":memory:", purgeDefaults);
+  const ledger = await memoryPurgeLog(purgeDefaults);
   return createPurges({ self: identity.id, clock, ledger, now, random, schedule: byTimer, log });
 }

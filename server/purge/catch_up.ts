@@ -26,11 +26,14 @@ export interface CatchUpOptions extends Surroundings {
   expectsOthers: boolean;
   applier: Pick<Applier, "take" | "takeEverything" | "settle">;
   gate: Gate;
+  hasCache: boolean;
   settings: PurgeSettings;
 }
 
 /** Times that the wait between two rounds of questions may be longer than that between two tries of one purge. */
 const PATIENCE = 10;
+/** Between two readings of one log for those who wait for it: a client may pose as a sibling again and again. */
+const REST_MS = 50;
 
 /** Runs by itself until the signal aborts. */
 export class CatchUp {
@@ -38,6 +41,8 @@ export class CatchUp {
   readonly #puller: Puller;
   readonly #wake: Wake;
   readonly #tasks = new Tasks();
+  /** When each log was last read for somebody who waits. */
+  readonly #readMs = new Map<string, number>();
   /** Nothing that others know is missing here, as far as we know. */
   #current = false;
   /** How often something may have been missed: a round that began before does not count. */
@@ -58,7 +63,7 @@ export class CatchUp {
 
   /** Something may have been missed: closes the gate until we know what the others know, or the time is over. */
   absent(): void {
-    const { gate, settings, schedule, signal, now, log } = this.#options;
+    const { gate, hasCache, settings, schedule, signal, now, log } = this.#options;
     this.#current = false;
     const absence = ++this.#absences;
     gate.close();
@@ -67,7 +72,9 @@ export class CatchUp {
       cancel();
       if (this.#current || absence !== this.#absences || signal.aborted) return;
       gate.open(now());
-      log.info("nobody tells yet which purges were missed here: what is cached counts as stale");
+      log[hasCache ? "warn" : "debug"](
+        "nobody tells yet which purges were missed here: what is cached counts as stale",
+      );
     };
     const cancel = schedule(end, settings.startMs);
     signal.addEventListener("abort", end);
@@ -103,7 +110,9 @@ export class CatchUp {
     const member = this.#other(stamp.id);
     // Twice: the first may join a reading that began before.
     for (let tries = 0; member && tries < 2 && !this.hasRead(stamp); tries++) {
+      await this.#rest(stamp.id);
       await this.#puller.pull(member).catch(() => {});
+      this.#readMs.set(stamp.id, this.#options.now());
     }
     if (this.hasRead(stamp)) return;
     throw new CdnError(`Cannot answer ${stamp.id}: it knows purges that are not known here`, {
@@ -117,6 +126,12 @@ export class CatchUp {
   /** Resolves when nothing runs any more; the signal must have been aborted. */
   async ended(): Promise<void> {
     await this.#tasks.ended();
+  }
+
+  async #rest(id: string): Promise<void> {
+    const { now, schedule, signal } = this.#options;
+    const sinceMs = now() - (this.#readMs.get(id) ?? -Infinity);
+    if (sinceMs >= 0 && sinceMs < REST_MS) await new Wake(schedule).sleep(REST_MS - sinceMs, signal);
   }
 
   async #loop(): Promise<void> {
@@ -144,7 +159,11 @@ export class CatchUp {
 
   /** True where nothing can be missing any more: a server that misses nothing told us all, or every server did. */
   async #round(): Promise<boolean> {
-    const { self, members, expectsOthers, applier, settings, schedule, signal } = this.#options;
+    const { self, members, ledger, expectsOthers, applier, settings, schedule, signal, now } = this.#options;
+    if (ledger.currentMs === 0) { // it is new: what the one before it knew of the cache, nobody can say
+      await applier.takeEverything();
+      ledger.saveCurrent(now());
+    }
     if (!await applier.settle()) return false;
     const others = members.servers().filter(({ id }) => id !== self);
     if (others.length === 0) return !expectsOthers;

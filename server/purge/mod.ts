@@ -4,6 +4,6 @@
  */
 export type { PurgeMembers } from "./members.ts";
 export { noCache, type Purgeable } from "./purge.ts";
-export { openPurgeLog, PurgeLog } from "./purge_log.ts";
+export { memoryPurgeLog, openPurgeLog, PurgeLog } from "./purge_log.ts";
 export { createPurges, type Purges, type PurgesOptions } from "./purges.ts";
 export { purgeDefaults, type PurgeSettings, purgeSettings } from "./settings.ts";

@@ -5,7 +5,8 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { formatVersion, parseVersion, protobufCodec, type Version, wire } from "../../proto/mod.ts";
-import { atOnce, openDatabase } from "../store/database.ts";
+import type { Logger } from "../../runtime/log.ts";
+import { atOnce, openDatabase, openSoundDatabase } from "../store/database.ts";
 import { orNoRoom } from "../store/room.ts";
 import { type Purge, purgeFromWire, purgeToWire } from "./purge.ts";
 
@@ -43,11 +44,20 @@ export interface Keeping {
 type Row = Record<string, string | number | Uint8Array | null>;
 
 /**
- * Opens the log at `file`, made where it is new; `:memory:` keeps it there.
+ * Opens the log at `file`, made where it is new. A damaged one is set aside, and a new one made.
  * @throws {CdnError} where another process has it open, or there is no room to open it (507).
  */
-export async function openPurgeLog(file: string, keeping: Keeping): Promise<PurgeLog> {
-  return new PurgeLog(await openDatabase(file, { schema, version: 1 }), keeping);
+export async function openPurgeLog(
+  file: string,
+  keeping: Keeping,
+  { now, log }: { now: () => number; log: Logger },
+): Promise<PurgeLog> {
+  return new PurgeLog(await openSoundDatabase(file, { schema, version: 1 }, { now, log }), keeping);
+}
+
+/** A log that is forgotten with the process. */
+export async function memoryPurgeLog(keeping: Keeping): Promise<PurgeLog> {
+  return new PurgeLog(await openDatabase(":memory:", { schema, version: 1 }), keeping);
 }
 
 /** See {@link openPurgeLog}. Where there is no room, what saves throws a `CdnError` 507. */

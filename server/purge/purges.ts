@@ -90,6 +90,7 @@ class RunningPurges implements Purges {
   /** Once it is started. */
   #members: PurgeMembers | null = null;
   #catchUp: CatchUp | null = null;
+  #closed: Promise<void> | null = null;
 
   constructor(options: PurgesOptions) {
     this.#options = options;
@@ -128,6 +129,7 @@ class RunningPurges implements Purges {
       members,
       expectsOthers,
       applier: this.#applier,
+      hasCache: this.#options.cache !== undefined && this.#options.cache !== noCache,
       gate: this.#gate,
       settings: this.#settings,
       signal: this.#stop.signal,
@@ -192,8 +194,11 @@ class RunningPurges implements Purges {
     return this.#catchUp.read(stamp);
   }
 
-  async close(): Promise<void> {
-    if (this.#stop.signal.aborted) return;
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
     this.#stop.abort(closing());
     this.#gate.open(this.#gate.staleBeforeMs);
     await this.#catchUp?.ended();

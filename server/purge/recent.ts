@@ -38,13 +38,13 @@ export class Recent {
    */
   meantSince(mark: number, key: string, tags: readonly string[] | null): boolean {
     if (mark >= this.#mark) return false;
-    if (mark + 1 < this.#noted[0]!.mark) return true;
-    return this.#noted.some((noted) =>
-      noted.mark > mark && (
-        noted.keys.has(key) ||
-        noted.prefixes.some((prefix) => key.startsWith(prefix)) ||
-        (tags === null ? noted.tags.size > 0 : tags.some((tag) => noted.tags.has(tag)))
-      )
-    );
+    const first = mark + 1 - this.#noted[0]!.mark;
+    if (first < 0) return true;
+    for (let at = first; at < this.#noted.length; at++) {
+      const noted = this.#noted[at]!;
+      if (noted.keys.has(key) || noted.prefixes.some((prefix) => key.startsWith(prefix))) return true;
+      if (tags === null ? noted.tags.size > 0 : tags.some((tag) => noted.tags.has(tag))) return true;
+    }
+    return false;
   }
 }

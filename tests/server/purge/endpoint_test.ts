@@ -12,10 +12,9 @@ const secrets: Secrets = {
   token: "a-token-for-tests-only",
   clusterKey: new TextEncoder().encode("a cluster key for tests only"),
 };
-const cacheOf = (...keys: string[]) => {
-  const cache = new FakeCache(() => Promise.resolve());
+const emptyCache = () => new FakeCache(() => Promise.resolve());
+const fill = (cache: FakeCache, ...keys: string[]) => {
   for (const key of keys) cache.put(key, "old", ["t"]);
-  return cache;
 };
 
 async function ask(server: TestServer, request: unknown, encoding: Encoding = "json"): Promise<wire.PurgeReport> {
@@ -43,7 +42,7 @@ for (const encoding of ["json", "protobuf"] as const) {
   Deno.test(`servers purge together, and one that was away at its start (${encoding})`, async () => {
     await using folder = await tempDir();
     const common = { secrets, codec: codecOf(encoding), cluster: quick };
-    const caches = [cacheOf("/x", "/y"), cacheOf("/x", "/y", "/z")];
+    const caches = [emptyCache(), emptyCache()];
     await using origin = await startTestServer({ ...common, id: "origin" });
     const peers = [origin.url];
     await using one = await startTestServer({ ...common, id: "one", role: "edge", peers, cache: caches[0]! });
@@ -52,6 +51,10 @@ for (const encoding of ["json", "protobuf"] as const) {
     {
       await using _two = await startTestServer(options);
       await alive(origin, "self", "alive", "alive");
+      // A new log begins with an empty cache.
+      await eventually(() => caches.every(({ purges }) => purges.length === 1));
+      fill(caches[0]!, "/x", "/y");
+      fill(caches[1]!, "/x", "/y", "/z");
       const report = await ask(origin, { urls: ["https://cdn.example/x"] }, encoding);
       assertEquals(
         report.members.map(({ id, acknowledged, removed, error }) => [id, acknowledged, Number(removed), error]),

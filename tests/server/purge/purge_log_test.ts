@@ -2,13 +2,15 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import fc from "fast-check";
 import { CdnError, type Version } from "../../../proto/mod.ts";
-import { openPurgeLog, type PurgeLog } from "../../../server/purge/mod.ts";
+import { silentLogger } from "../../../runtime/log.ts";
+import { memoryPurgeLog, openPurgeLog, type PurgeLog } from "../../../server/purge/mod.ts";
 import { type Purge, purgeKey } from "../../../server/purge/purge.ts";
 import { Recent } from "../../../server/purge/recent.ts";
 import { parseStamp, stampText } from "../../../server/purge/stamp.ts";
 import { tempDir } from "../../kit/mod.ts";
 
 const keeping = { keepMs: 1000, mostPurges: 100, mostBytes: 1 << 20 };
+const quiet = { now: () => 1, log: silentLogger };
 const version = (wallMs: number, server = "a"): Version => ({ wallMs, counter: 0, server });
 const purge = (wallMs: number, keys = [`/${wallMs}`], soft = false): Purge => ({
   version: version(wallMs),
@@ -23,18 +25,18 @@ function places(log: PurgeLog, after = 0, limit = 1000): number[] {
 Deno.test("a log keeps purges in the order in which they came, over a restart, and gives no place twice", async () => {
   await using folder = await tempDir();
   const file = join(folder.path, "purges.sqlite");
-  let log = await openPurgeLog(file, keeping);
+  let log = await openPurgeLog(file, keeping, quiet);
   const { id } = log;
   assertEquals([log.head, places(log), log.currentMs, log.floor], [0, [], 0, { place: 0, ms: 0 }]);
   for (const ms of [5, 3, 9]) assert(log.add(purge(ms, ["/x"], ms === 3), 100));
   assert(!log.add(purge(3), 100), "known");
-  await assertRejects(() => openPurgeLog(file, keeping), CdnError, "another process");
+  await assertRejects(() => openPurgeLog(file, keeping, quiet), CdnError, "another process");
   log.settle(version(3), 7);
   log.saveCursor("b", { log: "of-b", place: 4 });
   log.saveCurrent(123);
   log.close();
 
-  log = await openPurgeLog(file, keeping);
+  log = await openPurgeLog(file, keeping, quiet);
   assertEquals([log.id, log.head, places(log), log.currentMs], [id, 3, [5, 3, 9], 123]);
   assertEquals([log.cursor("b"), log.cursor("c")], [{ log: "of-b", place: 4 }, null]);
   assertEquals(log.get(version(3)), purge(3, ["/x"], true));
@@ -48,11 +50,24 @@ Deno.test("a log keeps purges in the order in which they came, over a restart, a
   log.prune(1101);
   assertEquals([places(log), log.floor], [[], { place: 3, ms: 100 }]);
   log.close();
-  log = await openPurgeLog(file, keeping);
+  log = await openPurgeLog(file, keeping, quiet);
   assertEquals([log.head, log.floor], [3, { place: 3, ms: 100 }]);
   log.add(purge(1), 1200);
   assertEquals(log.head, 4);
   log.close();
+});
+
+Deno.test("a log that is damaged is set aside, and a new one begins", async () => {
+  await using folder = await tempDir();
+  const file = join(folder.path, "purges.sqlite");
+  await Deno.writeTextFile(file, "this is no database, whatever its name says".repeat(100));
+  const log = await openPurgeLog(file, keeping, quiet);
+  assertEquals([log.head, log.currentMs], [0, 0]);
+  log.close();
+  assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name).sort(), [
+    "purges.sqlite",
+    "purges.sqlite.broken-1",
+  ]);
 });
 
 Deno.test("a log stays within its bounds, whatever comes, and forgets nothing that is to be done yet", async () => {
@@ -60,7 +75,7 @@ Deno.test("a log stays within its bounds, whatever comes, and forgets nothing th
     fc.asyncProperty(
       fc.array(fc.record({ waitMs: fc.nat(400), names: fc.nat(20), settles: fc.boolean() }), { maxLength: 40 }),
       async (steps) => {
-        const log = await openPurgeLog(":memory:", { keepMs: 1000, mostPurges: 5, mostBytes: 1000 });
+        const log = await memoryPurgeLog({ keepMs: 1000, mostPurges: 5, mostBytes: 1000 });
         try {
           let nowMs = 1_000_000;
           const [due, all]: [number[], { ms: number; atMs: number; bytes: number }[]] = [[], []];

@@ -74,7 +74,10 @@ export class Member {
   async start({ expectsOthers = false } = {}): Promise<void> {
     const { world } = this;
     const settings = purgeSettings(world.settings);
-    const ledger = await openPurgeLog(join(world.folder, `${this.id}.sqlite`), settings);
+    const ledger = await openPurgeLog(join(world.folder, `${this.id}.sqlite`), settings, {
+      now: world.now,
+      log: silentLogger,
+    });
     this.purges = createPurges({
       self: this.id,
       clock: new HybridClock(this.id),

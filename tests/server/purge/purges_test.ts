@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
 import { create } from "@bufbuild/protobuf";
 import { CdnError, wire } from "../../../proto/mod.ts";
 import { type Member, PurgeWorld } from "./purge_world.ts";
@@ -67,7 +68,7 @@ Deno.test("an acknowledgement that was lost is asked for again, and the purge do
   world.world.after(3000, () => world.cuts.clear());
   const report = await world.purge(a!, { urls: ["/x"] });
   assertEquals(report.members.map(outcome), [["a", true, 0, "self"], ["b", true, 1, "alive"]]);
-  assertEquals(b!.cache.purges.length, 1);
+  assertEquals(b!.cache.purges.length, 2, "the first was that of a new log");
   assertGreater(b!.calls.filter((name) => name === "purge").length, 1);
 });
 
@@ -172,6 +173,21 @@ Deno.test("a server that never was away keeps its cache, however much was forgot
     await world.world.run(5 * 60_000);
   }
   assertEquals([keysOf(a), keysOf(b)], [["/kept"], ["/kept"]]);
+});
+
+Deno.test("a server whose log was lost empties its cache: what it purged last may be in it still", async () => {
+  await using cluster = await worldOf("a", "b");
+  const { world, edges: [a, b] } = cluster;
+  await world.purge(b!, { urls: ["/1"] });
+  await world.run("stop", a!.stop());
+  a!.cache.put("/x", "old");
+  await Deno.remove(join(world.folder, "a.sqlite"));
+  await a!.start();
+  await world.run("the gate", a!.up.waiting!);
+  assertEquals([keysOf(a!), a!.up.staleBeforeMs], [[], 0]);
+  b!.cache.put("/y", "old");
+  await world.purge(a!, { urls: ["/y"] });
+  assertEquals(keysOf(b!), []);
 });
 
 Deno.test("a cache that cannot be purged is not acknowledged, and not trusted until it could", async () => {
