@@ -9,6 +9,7 @@ export { clusterDefaults, type ClusterSettings, type Egress } from "./cluster/mo
 export { keepServerId, makeServerId } from "./identity.ts";
 export { openServer, type OpenServerOptions, type ServerTls } from "./open.ts";
 export { defaultLimits, type Identity, type Limits } from "./parts.ts";
+export type { Purgeable, Purges, PurgeSettings } from "./purge/mod.ts";
 export { type CacheRules, type Caching, compilePolicy, defaultRules, parsePolicy } from "./serve/policy.ts";
 export { type ContentServer, createServer, type Needs, type ServerOptions } from "./server.ts";
 export type { Precondition, Writer, Written } from "./write.ts";

@@ -139,10 +139,10 @@ export class PurgeLog {
     return removed === null ? null : Number(removed);
   }
 
-  /** Our cache has been purged. */
+  /** Our cache has been purged. Known after the end of the process, but perhaps not after that of the machine. */
   settle(version: Version, removed: number): void {
     const settle = this.#db.prepare("UPDATE purges SET removed = ? WHERE version = ?");
-    orNoRoom("write down that a purge was done", () => settle.run(removed, formatVersion(version)));
+    this.#soon("write down that a purge was done", () => settle.run(removed, formatVersion(version)));
   }
 
   /** What our cache has not been purged of, in order. */
@@ -167,7 +167,7 @@ export class PurgeLog {
     const before = this.#cursors.get(id);
     if (before?.log === log && before.place === place) return;
     const save = this.#db.prepare("INSERT OR REPLACE INTO cursors (id, log, place) VALUES (?, ?, ?)");
-    orNoRoom("save what was read of purges", () => save.run(id, log, place));
+    this.#soon("save what was read of purges", () => save.run(id, log, place));
     this.#cursors.set(id, { log, place });
   }
 
@@ -210,7 +210,18 @@ export class PurgeLog {
 
   #saveFact(name: string, value: string): void {
     const save = this.#db.prepare("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)");
-    orNoRoom("save what is known of purges", () => save.run(name, value));
+    this.#soon("save what is known of purges", () => save.run(name, value));
+  }
+
+  /** Without a wait for the disk: where it is lost, something is done or read once more. */
+  #soon(action: string, work: () => unknown): void {
+    if (this.#db.isTransaction) return void orNoRoom(action, work);
+    this.#db.exec("PRAGMA synchronous = NORMAL");
+    try {
+      orNoRoom(action, work);
+    } finally {
+      this.#db.exec("PRAGMA synchronous = FULL");
+    }
   }
 }
 
