@@ -92,6 +92,17 @@ export const samples: Sample[] = [
   sample("Server", wire.ServerSchema, server(1)),
   sample("ServerList of 10", wire.ServerListSchema, { servers: list(10, server) }),
   sample("AddServer", wire.AddServerSchema, { url: "https://node-a.cdn.example.com:8443" }),
+  sample("PurgeRequest of 10", wire.PurgeRequestSchema, {
+    urls: list(10, (n) => `https://cdn.example.com/photos/2026/november/IMG_${10_000 + n}.jpg`),
+  }),
+  sample("PurgeReport of 10", wire.PurgeReportSchema, {
+    version: version(1),
+    members: list(
+      10,
+      (n) => ({ id: `node-${n}`, acknowledged: true, removed: 3n, tookMs: 12.345 + n, state: "alive" }),
+    ),
+    tookMs: 23.456,
+  }),
   sample("CreateUpload", wire.CreateUploadSchema, {
     path: "/photos/2026/november/IMG_10001.jpg",
     size: 2_400_001n,

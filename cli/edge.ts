@@ -1,6 +1,6 @@
 /** The flags of a server that is an edge: where it pulls content from, and where it keeps it. */
 import { join } from "@std/path";
-import { type Flag, listFlag, numberFlag, sizeFlag, stringFlag, UsageError } from "../runtime/flags.ts";
+import { choiceFlag, type Flag, listFlag, numberFlag, sizeFlag, stringFlag, UsageError } from "../runtime/flags.ts";
 import type { Logger } from "../runtime/log.ts";
 import { openTlsClient } from "../runtime/tls_client.ts";
 import { edgeDefaults, type EdgeSettings, type MatchedRules, ORIGIN_DEFAULTS, parseOriginUrl } from "../server/mod.ts";
@@ -35,6 +35,11 @@ export const edgeFlags = {
   "cache": stringFlag("DIR", null, "where the edge keeps what it pulled; cache in the data folder unless given"),
   "cache-size": sizeFlag("20GB", "bytes on disk for what the edge pulled", { least: 1 << 20 }),
   "memory-size": sizeFlag("512MB", "memory for what the edge is often asked for", { least: 1 << 20 }),
+  "siblings": choiceFlag(
+    ["auto", "none"],
+    "auto",
+    "auto: before the origin, ask the edge of the cluster that owns the key; none: do not",
+  ),
   "stale-on-error": numberFlag(
     "SECONDS",
     edgeDefaults.rules.staleOnErrorMs / 1000,
@@ -55,6 +60,7 @@ export interface EdgeFlags {
   cache: string | null;
   "cache-size": number;
   "memory-size": number;
+  siblings: "auto" | "none";
   "stale-on-error": number;
 }
 
@@ -84,6 +90,7 @@ export function edgeOf(
         maxActive: flags["origin-connections"],
         probeTarget: flags["origin-probe"],
       },
+      siblings: flags.siblings === "auto",
       folder: flags.cache ?? join(flags.data, "cache"),
       diskBytes: flags["cache-size"],
       memoryBytes: flags["memory-size"],

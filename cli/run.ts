@@ -24,6 +24,10 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "show and change the list of servers",
     load: async () => (await import("./servers.ts")).servers,
   },
+  purge: {
+    summary: "take stored responses out of the caches of all servers",
+    load: async () => (await import("./purge.ts")).purge,
+  },
   doctor: {
     summary: "what is wrong, and what would be lost if something broke",
     load: async () => (await import("./doctor.ts")).doctor,

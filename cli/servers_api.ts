@@ -52,7 +52,7 @@ export function serversApi(client: PeerClient, urls: readonly string[]): Servers
  * The next is asked where one cannot be reached or cannot do it now, and where it is the very one that is meant (409:
  * a server does not take itself off the list).
  */
-async function firstOf<T>(urls: readonly string[], ask: (url: string) => Promise<T>): Promise<T> {
+export async function firstOf<T>(urls: readonly string[], ask: (url: string) => Promise<T>): Promise<T> {
   const failures: CdnError[] = [];
   for (const url of urls) {
     try {

@@ -117,6 +117,7 @@ export async function openServerTls(
       certificate: () => derOf(source.current.cert),
       onRenewed: (listener) => source.onChange(() => listener()),
       verifyCertificate: (der, nowMs) => verifyPeerCertificate(der, client.ca, nowMs),
+      ca: client.pem,
       fetch: client.fetch,
     },
     [Symbol.dispose]: () => moved.dispose(),

@@ -30,6 +30,15 @@ import {
   UsageReportSchema,
 } from "./gen/metacdn/v1/pricing_pb.ts";
 import {
+  type Purge,
+  PurgeOrderSchema,
+  PurgeReportSchema,
+  PurgeRequestSchema,
+  PurgeSchema,
+  PurgesPageSchema,
+  PurgesQuestionSchema,
+} from "./gen/metacdn/v1/purge_pb.ts";
+import {
   AddServerSchema,
   type ContentSummary,
   ContentSummarySchema,
@@ -170,6 +179,61 @@ function listFaults<T>(
   ];
 }
 
+function versionFaults(value: Version, prefix: string): FieldError[] {
+  return faults(value, { wallMs: between(0, 2 ** 47), server: identifier }, prefix.replace(/\.?$/, "."));
+}
+
+/** How much one purge may name: URLs, prefixes, tags, and the characters of all of them together. */
+export const PURGE_LIMITS = { urls: 10_000, prefixes: 1_000, tags: 1_000, characters: 1 << 20 };
+
+/** A path with its query, as on a request line. */
+const purgeKey: Rule<string> = matching(/^\/[\x21-\x7e]*$/, 'a path that starts with "/", percent-encoded', 8192);
+const purgeUrl: Rule<string> = matching(
+  /^(\/|https?:\/\/[^/?#]+([/?#]|$))[\x21-\x7e]*$/i,
+  'an http(s) URL, or a path that starts with "/", percent-encoded',
+  8192,
+);
+/** Surrogate-Key has spaces between its tags, Cache-Tag commas. */
+const purgeTag: Rule<string> = matching(/^[\x21-\x2b\x2d-\x7e]+$/, "visible ASCII without a comma", 1024);
+
+/** The faults of lists by what a purge may name; at least one of them must name something. */
+function selectionFaults(
+  lists: Record<string, readonly string[]>,
+  first: Record<string, Rule<string>>,
+  prefix = "",
+): FieldError[] {
+  const rules: Record<string, Rule<string>> = { ...first, prefixes: purgeKey, tags: purgeTag };
+  const all = Object.entries(lists);
+  const characters = all.reduce((sum, [, list]) => sum + list.reduce((length, one) => length + one.length, 0), 0);
+  return [
+    ...all.flatMap(([name, list]) => {
+      const most = name === "prefixes" || name === "tags" ? PURGE_LIMITS[name] : PURGE_LIMITS.urls;
+      return [
+        ...faults({ [name]: list }, { [name]: atMost<string>(most) }, prefix),
+        ...list.slice(0, most).flatMap((one, at) =>
+          faults({ [`${name}[${at}]`]: one }, { [`${name}[${at}]`]: rules[name]! }, prefix)
+        ),
+      ];
+    }),
+    ...(all.every(([, list]) => list.length === 0)
+      ? [{ field: `${prefix}${all[0]![0]}`, detail: `must name something, or ${all[1]![0]} or ${all[2]![0]} must` }]
+      : []),
+    ...(characters > PURGE_LIMITS.characters
+      ? [{
+        field: `${prefix}${all[0]![0]}`,
+        detail: `and the others must have ${PURGE_LIMITS.characters} characters at most`,
+      }]
+      : []),
+  ];
+}
+
+function purgeFaults({ version: stamp, keys, prefixes, tags }: Purge, prefix = ""): FieldError[] {
+  return [
+    ...faults({ version: stamp }, { version }, prefix),
+    ...selectionFaults({ keys, prefixes, tags }, { keys: purgeKey }, prefix),
+  ];
+}
+
 /** A month as bills have it. */
 export const billingMonth: Rule<string> = matching(/^\d{4}-(0[1-9]|1[0-2])$/, 'a month such as "2026-11"');
 
@@ -256,6 +320,46 @@ on(LacksPageSchema, ({ lacks, next }) => [
       reason: ({ length }) => length <= 4096 ? null : "must be at most 4096 characters",
     }, prefix)),
   ...faults({ next }, { next: pageMark }),
+]);
+on(PurgeRequestSchema, ({ urls, prefixes, tags }) => selectionFaults({ urls, prefixes, tags }, { urls: purgeUrl }));
+on(PurgeSchema, (message) => purgeFaults(message));
+on(PurgeOrderSchema, ({ from, purge }) => [
+  ...faults({ from }, { from: identifier }),
+  ...(purge ? purgeFaults(purge, "purge.") : [{ field: "purge", detail: "must be set" }]),
+]);
+on(PurgesQuestionSchema, (message) => [
+  ...faults(message, {
+    from: identifier,
+    log: optional(identifier),
+    after: between(0),
+    limit: between(0, 1000),
+    ownLog: optional(identifier),
+    ownHead: between(0),
+  }),
+  ...listFaults("wanted", message.wanted, 1000, versionFaults),
+]);
+on(PurgesPageSchema, (message) => [
+  ...faults(message, {
+    log: identifier,
+    next: between(0),
+    head: between(0),
+    floor: between(0),
+    floorMs: between(0, 2 ** 47),
+  }),
+  ...listFaults("versions", message.versions, 1000, versionFaults),
+  ...listFaults("purges", message.purges, 1000, purgeFaults),
+]);
+on(PurgeReportSchema, (message) => [
+  ...faults(message, { version, tookMs: between(0) }),
+  ...listFaults("members", message.members, 10_000, (member, prefix) =>
+    faults(member, {
+      id: identifier,
+      removed: between(0),
+      tookMs: between(0),
+      state: text(64),
+      // As it was said by whom; for people, and shown as such.
+      error: ({ length }) => length <= 4096 ? null : "must be at most 4096 characters",
+    }, prefix)),
 ]);
 on(AddServerSchema, (message) => faults(message, { url: serverUrl }));
 on(SheetSchema, (message) => sheetFaults(message));

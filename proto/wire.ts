@@ -3,6 +3,7 @@ export * from "./gen/metacdn/v1/cluster_pb.ts";
 export * from "./gen/metacdn/v1/object_pb.ts";
 export * from "./gen/metacdn/v1/policy_pb.ts";
 export * from "./gen/metacdn/v1/pricing_pb.ts";
+export * from "./gen/metacdn/v1/purge_pb.ts";
 export * from "./gen/metacdn/v1/route_pb.ts";
 export * from "./gen/metacdn/v1/server_pb.ts";
 export * from "./gen/metacdn/v1/upload_pb.ts";

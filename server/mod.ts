@@ -21,6 +21,7 @@ export {
   parseMatched,
   parsePolicy,
 } from "./serve/policy.ts";
+export type { Purgeable, Purges, PurgeSettings } from "./purge/mod.ts";
 export { type ContentServer, createServer, type Needs, type ServerOptions } from "./server.ts";
 export type { Precondition, Writer, Written } from "./write.ts";
 export { defaultUploadLimits, type UploadLimits } from "./upload/mod.ts";

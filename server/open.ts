@@ -6,6 +6,7 @@
  *     store/             objects
  *     uploads/           sessions under way
  *     published.sqlite   what a published folder was last seen to hold (publish/)
+ *     purges.sqlite      what was purged of caches
  *     cache/             what an edge pulled from its origins
  *     cluster/           the list of servers, what is wanted of them, and beginnings of bodies
  */
@@ -27,7 +28,18 @@ import {
   openLedger,
   openPartials,
 } from "./cluster/mod.ts";
+import type { Live } from "../runtime/live.ts";
+import type { Cluster } from "./cluster/cluster.ts";
 import { type EdgeSettings, openEdge } from "./edge/open.ts";
+import { liveEdges } from "./edge/siblings/mod.ts";
+import {
+  createPurges,
+  openPurgeLog,
+  type Purgeable,
+  type Purges,
+  type PurgeSettings,
+  purgeSettings,
+} from "./purge/mod.ts";
 import { type ContentServer, createServer, type ServerOptions } from "./server.ts";
 import { openPublisher, type PublisherNeeds, type PublishSettings } from "./publish/mod.ts";
 import { openDiskStore } from "./store/mod.ts";
@@ -35,13 +47,18 @@ import { createUploads, type UploadLimits } from "./upload/mod.ts";
 import { noUploads } from "./upload/none.ts";
 
 /** What {@link openServer} takes: the options of a server, but for the parts that it makes itself. */
-export interface OpenServerOptions extends Omit<ServerOptions, "store" | "uploads" | "cluster" | "edge" | "publisher"> {
+export interface OpenServerOptions
+  extends Omit<ServerOptions, "store" | "uploads" | "purges" | "cluster" | "edge" | "publisher"> {
   /** The data folder; made where it is missing. One process at a time. */
   data: string;
   /** Bytes are refused (507) where they would leave less than this free on the disk. */
   minFreeBytes?: number;
   /** The figures of the cluster's work that are not the default. */
   cluster?: Partial<ClusterSettings>;
+  /** What purges mean here, in place of an edge's cache; none unless either is given. */
+  cache?: Purgeable;
+  /** The figures of purging that are not the default. */
+  purges?: Partial<PurgeSettings>;
   /** The limits of upload sessions that are not the default. */
   uploads?: Partial<UploadLimits>;
   /** A folder whose files are objects too. */
@@ -66,6 +83,8 @@ export interface ServerTls {
   onRenewed: (listener: () => void) => void;
   /** What another server's certificate proves. */
   verifyCertificate: VerifyCertificate;
+  /** Our CA (PEM): what connections are believed by that are made in other ways than by `fetch`. */
+  ca?: Live<readonly string[]>;
   /** Trusts our CA, and refuses plain text. */
   fetch: typeof globalThis.fetch;
 }
@@ -78,6 +97,8 @@ export async function openServer({
   data,
   minFreeBytes = 64 << 20,
   cluster: settings = {},
+  cache,
+  purges: purging = {},
   uploads = {},
   publish,
   scrubBytesPerSecond,
@@ -102,7 +123,26 @@ export async function openServer({
   const key = tls?.key ?? await openIdentityKey(data);
   const keys = keysOf(key, tls?.certificate);
   const verifyCertificate = tls?.verifyCertificate;
-  const nonces = openNonces(data, { nowMs: now(), log });
+  const nonces = opened.use(openNonces(data, { nowMs: now(), log }));
+  // The edge stands before the cluster and what purges come by, and asks them once they are there.
+  let cluster: Cluster | null = null;
+  let purges: Purges | null = null;
+  const pulling = edge && opened.use(
+    await openEdge(edge, {
+      id: options.identity.id,
+      siblings: edge.siblings ?? true
+        ? {
+          edges: liveEdges(() => cluster?.servers() ?? [], { now }),
+          stamp: () => purges?.stamp() ?? "",
+          ca: tls?.ca ?? null,
+        }
+        : null,
+      now,
+      random: options.random ?? Math.random,
+      log,
+    }),
+  );
+  const purged = cache ?? pulling?.edge;
   opened.move(); // from here on they are the server's
   return await createServer({
     ...options,
@@ -110,8 +150,26 @@ export async function openServer({
     now,
     log,
     store,
+    ...(pulling && { edge: pulling }),
     guarding: { nonces, ...(verifyCertificate && { verifyCertificate }) },
-    cluster: async ({ identity, store, clock, secrets, codec, fetch, now, random, log }) => {
+    purges: async ({ identity, clock, now, random, log }) => {
+      const settings = purgeSettings(purging);
+      const ledger = await openPurgeLog(join(data, "purges.sqlite"), settings, { now, log });
+      purges = createPurges({
+        self: identity.id,
+        clock,
+        ledger,
+        ...(purged && { cache: purged }),
+        now,
+        random,
+        schedule: byTimer,
+        log,
+        settings,
+      });
+      pulling?.edge.guardBy(purges);
+      return purges;
+    },
+    cluster: async ({ identity, store, clock, secrets, codec, fetch, now, random, log, purges }) => {
       const identified = {
         id: identity.id,
         key,
@@ -125,7 +183,7 @@ export async function openServer({
       const ledger = opening.adopt(await openLedger(join(folder, "cluster.sqlite")), (one) => one.close());
       const partials = await openPartials({ folder: join(folder, "partial"), nowMs: now(), minFreeBytes });
       opening.move(); // from here on it is the cluster's
-      const cluster = createCluster({
+      const made = createCluster({
         self: { ...identity, software: VERSION },
         store,
         clock,
@@ -136,6 +194,7 @@ export async function openServer({
         partials,
         setAside: (manifests) => appendLines(join(folder, "set-aside.ndjson"), manifests),
         keys,
+        purging: purges,
         ...(verifyCertificate && { verifyCertificate }),
         ...(egress && { egress }),
         random,
@@ -144,10 +203,9 @@ export async function openServer({
         log,
         settings,
       });
-      tls?.onRenewed(() => cluster.announce());
-      return cluster;
+      tls?.onRenewed(() => made.announce());
+      return cluster = made;
     },
-    ...(edge && { edge: ({ identity, now, random, log }) => openEdge(edge, { id: identity.id, now, random, log }) }),
     ...(publish && { publisher: (needs: PublisherNeeds) => openPublisher(data, publish, needs) }),
     uploads: ({ store, limits, writer, secure, now, log }) =>
       edge ? noUploads : createUploads({

@@ -4,6 +4,7 @@ import type { Guard } from "../runtime/guard.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { Edge } from "./edge/edge.ts";
+import type { Purges } from "./purge/mod.ts";
 import type { HotBodies } from "./serve/hot.ts";
 import type { HotAnswers } from "./serve/hot_answers.ts";
 import type { CacheRules } from "./serve/policy.ts";
@@ -60,6 +61,7 @@ export interface Parts {
   store: Store;
   uploads: Uploads;
   cluster: Cluster;
+  purges: Purges;
   writer: Writer;
   /** With it, content is what its origins have; null where it is what the store has. */
   edge: Edge | null;

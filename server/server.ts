@@ -15,6 +15,8 @@ import { answer } from "./exchange.ts";
 import { contentFront } from "./front/content.ts";
 import { defaultLimits, type Identity, type Limits, newestOf, type Parts } from "./parts.ts";
 import { noPublisher, type Publisher, type PublisherNeeds } from "./publish/mod.ts";
+import { byTimer } from "./cluster/wake.ts";
+import { createPurges, memoryPurgeLog, purgeDefaults, type Purges } from "./purge/mod.ts";
 import { Refusals } from "./refusals.ts";
 import { HotAnswers } from "./serve/hot_answers.ts";
 import { HotBodies } from "./serve/hot.ts";
@@ -58,12 +60,14 @@ export interface ServerOptions {
   uploads: (needs: Needs & { writer: Writer; secure: (manifest: Manifest) => Promise<number> }) =>
     | Uploads
     | Promise<Uploads>;
-  /** Makes the cluster; alone unless given. */
-  cluster?: (needs: Needs) => Cluster | Promise<Cluster>;
-  /** Makes the edge, where content is pulled from origins: then uploads are not for us. */
-  edge?: (needs: Needs & { cluster: Cluster }) => Promise<OpenedEdge>;
+  /** Content is what it pulls from its origins; then uploads are not for us. What the store has unless given. */
+  edge?: OpenedEdge;
   /** Makes what publishes a folder beside what is uploaded; nothing does unless given. */
   publisher?: (needs: PublisherNeeds) => Publisher | Promise<Publisher>;
+  /** Makes what purges are taken by; with a log in memory and no cache unless given. */
+  purges?: (needs: Needs) => Purges | Promise<Purges>;
+  /** Makes the cluster, which hands on purges; alone unless given. */
+  cluster?: (needs: Needs & { purges: Purges }) => Cluster | Promise<Cluster>;
   /** None unless given: for loopback only. */
   secrets?: Secrets;
   /** How other servers prove who they are, beyond the secrets: by certificates, with nonces that outlive a restart. */
@@ -105,8 +109,9 @@ export async function createServer({
   identity,
   store: given,
   uploads: makeUploads,
+  purges: makePurges = forgetful,
   cluster: makeCluster = alone,
-  edge: makeEdge,
+  edge: pulling,
   publisher: makePublisher = () => noPublisher,
   secrets = noSecrets,
   guarding = {},
@@ -121,6 +126,7 @@ export async function createServer({
   // What fails on the way closes what was made before it.
   await using made = new AsyncDisposableStack();
   made.use(given);
+  if (pulling) made.use(pulling);
   if (guarding.nonces) made.use(guarding.nonces);
   const limits = { ...defaultLimits, ...givenLimits };
   const clock = new HybridClock(identity.id, random(), limits.maxAheadMs);
@@ -130,7 +136,8 @@ export async function createServer({
   const needs: Needs = { identity, store: watched, clock, limits, secrets, codec, fetch, now, random, log };
   let ready = false;
 
-  const cluster = made.adopt(await makeCluster(needs), (one) => one.close());
+  const purges = made.use(await makePurges(needs));
+  const cluster = made.adopt(await makeCluster({ ...needs, purges }), (one) => one.close());
   // What the rest writes passes the cluster's view of the store, so that it knows of it.
   const { store } = cluster;
   const guard = new Guard(secrets, {
@@ -156,7 +163,6 @@ export async function createServer({
     }),
     (one) => one.close(),
   );
-  const pulling = makeEdge ? made.use(await makeEdge({ ...needs, store, cluster })) : null;
   const hot = new HotBodies(limits.hotBytes, answers);
   answers.onGrown = () => hot.trim();
   const isReady = () => ready;
@@ -167,6 +173,7 @@ export async function createServer({
     answers,
     uploads,
     cluster,
+    purges,
     writer,
     edge: pulling?.edge ?? null,
     guard,
@@ -182,7 +189,8 @@ export async function createServer({
   let retiring: Promise<void> | undefined;
   const retire = () => {
     ready = false;
-    return retiring ??= publisher.close().then(() => cluster.close());
+    // Purges ask by the cluster.
+    return retiring ??= Promise.all([publisher.close(), purges.close()]).then(() => cluster.close());
   };
   let closing: Promise<void> | undefined;
   const close = () => closing ??= retire().then(() => owned.disposeAsync());
@@ -201,6 +209,7 @@ export async function createServer({
     start(url, peers = []) {
       cluster.start(url, peers);
       publisher.start();
+      purges.start(cluster, { expectsOthers: peers.some((peer) => peer !== url) });
       ready = true;
     },
     retire,
@@ -213,4 +222,9 @@ function alone({ identity, store }: Needs): Cluster {
   let url = "";
   const self = () => create(wire.ServerSchema, { ...identity, url, software: VERSION, health: { state: "self" } });
   return { ...noCluster(self, store), start: (ours) => void (url = ours) };
+}
+
+async function forgetful({ identity, clock, now, random, log }: Needs): Promise<Purges> {
+  const ledger = await memoryPurgeLog(purgeDefaults);
+  return createPurges({ self: identity.id, clock, ledger, now, random, schedule: byTimer, log });
 }

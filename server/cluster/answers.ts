@@ -5,6 +5,7 @@ import { standingOf } from "./abandon.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Gossip } from "./gossip.ts";
+import type { Purging } from "./ports.ts";
 import type { Receiver } from "./receive.ts";
 import type { Repair } from "./repair.ts";
 
@@ -15,6 +16,7 @@ export interface AnswersOptions {
   repair: Pick<Repair, "answerTree" | "answerManifests" | "answerLacks">;
   catalog: Pick<Catalog, "isWanted">;
   store: Pick<Store, "get" | "open">;
+  purging: Pick<Purging, "take" | "list">;
   /** True for a server that is on the list. */
   isListed: (id: string) => boolean;
 }
@@ -25,7 +27,7 @@ export type Answers = {
 };
 
 /** Each throws a `CdnError` 403 where the one that asks may not, and beyond that what its part throws. */
-export function answersOf({ gossip, receiver, repair, catalog, store, isListed }: AnswersOptions): Answers {
+export function answersOf({ gossip, receiver, repair, catalog, store, purging, isListed }: AnswersOptions): Answers {
   const requireListed = (said: string, from: string | null) => {
     requireSpeaker(said, from);
     if (isListed(said)) return;
@@ -54,6 +56,14 @@ export function answersOf({ gossip, receiver, repair, catalog, store, isListed }
     lacks: (question, from) => {
       requireListed(question.from, from);
       return repair.answerLacks(question);
+    },
+    purge: (order, from) => {
+      requireListed(order.from, from);
+      return purging.take(order);
+    },
+    purges: (question, from) => {
+      requireListed(question.from, from);
+      return purging.list(question);
     },
   };
 }

@@ -21,6 +21,10 @@ export const calls = {
   standing: { question: wire.StandingQuestionSchema, answer: wire.StandingSchema },
   /** What is known and not held. */
   lacks: { question: wire.LacksQuestionSchema, answer: wire.LacksPageSchema },
+  /** "Purge this." */
+  purge: { question: wire.PurgeOrderSchema, answer: wire.PurgeTakenSchema },
+  /** What was purged, behind a place in the log. */
+  purges: { question: wire.PurgesQuestionSchema, answer: wire.PurgesPageSchema },
 } as const;
 
 /** The name of a call. */

@@ -37,6 +37,13 @@ export interface Cluster {
    * @param from its proven id; null where servers have no keys (on loopback)
    */
   answer<Name extends CallName>(name: Name, question: Question<Name>, from: string | null): Promise<Answer<Name>>;
+  /** Asks the server at `url`, in our name. @throws {CdnError} source "peer" where it does not answer. */
+  ask<Name extends CallName>(
+    url: string,
+    name: Name,
+    question: Question<Name>,
+    options: { timeoutMs: number; signal: AbortSignal },
+  ): Promise<Answer<Name>>;
   /** The key of a server, by which its requests are checked; null where it is not known. */
   keyOf(id: string): Uint8Array | null;
   /** A server brought its key along, with proof that it may: false where another one is known. */
@@ -101,6 +108,7 @@ export function noCluster(self: () => wire.Server, store: Store): Cluster {
     drainServer: () => Promise.resolve(null),
     draining: () => false,
     answer: alone,
+    ask: alone,
     keyOf: () => null,
     introduce: () => false,
     sign: (manifest) => manifest,

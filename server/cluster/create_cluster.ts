@@ -30,7 +30,7 @@ import { Holders } from "./holders.ts";
 import { Links } from "./links.ts";
 import { Members, type Self } from "./members.ts";
 import { type Egress, rankSources, usualEgress } from "./paths.ts";
-import type { Keys, Ledger, Network, Partials, Peer } from "./ports.ts";
+import { type Keys, type Ledger, type Network, noPurging, type Partials, type Peer, type Purging } from "./ports.ts";
 import { Puller } from "./pull.ts";
 import { ReadThrough } from "./read_through.ts";
 import { Receiver } from "./receive.ts";
@@ -57,6 +57,8 @@ export interface ClusterDeps {
   /** Keeps what a server that was away for too long takes out of its content; durable when it resolves. */
   setAside: (manifests: readonly Manifest[]) => Promise<void>;
   keys: Keys;
+  /** What it hands purges on to; it takes none unless given. */
+  purging?: Purging;
   /** With TLS: what a certificate proves. Throws a `CdnError` with the reason where it proves nothing. */
   verifyCertificate?: VerifyCertificate;
   /** What a byte costs that leaves a place. */
@@ -108,6 +110,7 @@ class RunningCluster implements Cluster {
   readonly #repair: Repair;
   readonly #abandon: Abandon;
   readonly #spreading: Spreading;
+  readonly #purging: Purging;
   readonly #answers: Answers;
   /** What was begun in the background, and requests of others that are being answered. */
   readonly #tasks = new Tasks();
@@ -125,6 +128,7 @@ class RunningCluster implements Cluster {
     const { signal } = this.#stop;
     const { ledger, keys, now, settings, schedule } = parts;
     this.#hadOthers = ledger.fact(OTHERS) !== null;
+    this.#purging = parts.purging ?? noPurging;
     // For waits: a wall clock that is put right must not make one of an hour of them.
     const steady = new SteadyClock(now, Infinity);
     this.#waiting = { ...parts, now: () => steady.read() };
@@ -152,6 +156,7 @@ class RunningCluster implements Cluster {
       onContent: (id, content) => this.#heardContent(id, content),
       onState: (id, state) => this.#stateChanged(id, state),
       onRtt: (id, ms) => this.#links.roundTrip(id, ms),
+      onBack: () => this.#purging.back(),
     });
     this.#puller = new Puller({
       ...this.#waiting,
@@ -246,6 +251,7 @@ class RunningCluster implements Cluster {
       repair: this.#repair,
       catalog: this.#catalog,
       store: parts.store,
+      purging: this.#purging,
       isListed,
     });
     this.#catalog.onWanted(() => this.#filler.changed());
@@ -375,6 +381,17 @@ class RunningCluster implements Cluster {
     const answer = Promise.resolve(this.#answers[name](question as never, from) as Answer<Name>);
     this.#tasks.run(answer, () => {}); // who asks hears of it
     return await answer;
+  }
+
+  async ask<Name extends CallName>(
+    url: string,
+    name: Name,
+    question: Question<Name>,
+    { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+  ): Promise<Answer<Name>> {
+    this.#requireOpen();
+    const signals = AbortSignal.any([this.#stop.signal, signal]);
+    return await this.#parts.network.ask(url, name, question, { timeoutMs, signal: signals });
   }
 
   keyOf(id: string): Uint8Array | null {
@@ -559,7 +576,10 @@ class RunningCluster implements Cluster {
 
   #stateChanged(id: string, state: State): void {
     this.#spreading.stateChanged(id, state);
-    if (state === "alive") this.#filler.changed(true);
+    if (state === "alive") {
+      this.#filler.changed(true);
+      this.#purging.met(id);
+    }
     this.#copies.changed();
   }
 

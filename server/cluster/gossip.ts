@@ -24,6 +24,8 @@ export interface GossipOptions extends Surroundings, Omit<BeliefsOptions, "onDou
   settings: SwimSettings & { exchangeTimeoutMs: number; backoff: Backoff };
   /** A ping of ours was answered. */
   onRtt?(id: string, ms: number): void;
+  /** After a time in which nobody answered, somebody does. */
+  onBack?(): void;
 }
 
 /** How many of the suspected a server looks after itself in one period, before it takes them for dead. */
@@ -54,6 +56,7 @@ export class Gossip {
         this.#prober.relax();
         this.#syncs = 0;
         this.#syncWake.call();
+        options.onBack?.();
       },
     });
     this.#swim = this.#beliefs.swim;

@@ -8,6 +8,6 @@ export { httpNetwork } from "./http_network.ts";
 export { openLedger } from "./ledger.ts";
 export { openPartials } from "./partials.ts";
 export { type Egress, usualEgress } from "./paths.ts";
-export type { Keys, Ledger, Network, Partials } from "./ports.ts";
+export type { Keys, Ledger, Network, Partials, Purging } from "./ports.ts";
 export { type Backoff, clusterDefaults, type ClusterSettings } from "./settings.ts";
 export { byTimer, type Schedule } from "./wake.ts";

@@ -2,7 +2,7 @@
  * What a cluster needs of the world. A server gives it the network, a disk and keys; a simulation gives it others, and
  * replays exactly: whatever is not here (and not time, chance and timers, which are given too) is computation.
  */
-import type { Manifest, wire } from "../../proto/mod.ts";
+import { CdnError, type Manifest, type wire } from "../../proto/mod.ts";
 import type { BodySource } from "../store/store.ts";
 import type { Answer, CallName, Question } from "./calls.ts";
 
@@ -117,4 +117,29 @@ export interface Keys {
   /** 64 bytes. */
   sign(bytes: Uint8Array): Uint8Array<ArrayBuffer>;
   verify(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean;
+}
+
+/** The purges of a server (`server/purge/`), to which its cluster hands on what others say of them. */
+export interface Purging {
+  /** Answers POST /-/v1/peer/purge: it is done when it resolves. @throws {CdnError} where it could not be. */
+  take(order: wire.PurgeOrder): Promise<wire.PurgeTaken>;
+  /** Answers POST /-/v1/peer/purges. */
+  list(question: wire.PurgesQuestion): wire.PurgesPage;
+  /** A server answers that, as far as we knew, did not. */
+  met(id: string): void;
+  /** Somebody is heard, after a time in which nobody was. */
+  back(): void;
+}
+
+/** A server that takes no purges: absence is an implementation. */
+export const noPurging: Purging = {
+  // deno-lint-ignore require-await -- so that what is thrown rejects
+  take: async () => noPurges(),
+  list: () => noPurges(),
+  met() {},
+  back() {},
+};
+
+function noPurges(): never {
+  throw new CdnError("Cannot purge: this server takes no purges", { source: "server", status: 501 });
 }

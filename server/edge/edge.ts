@@ -21,10 +21,12 @@ import { CutBody } from "./cut_body.ts";
 import { Fill } from "./fill.ts";
 import { firstRange } from "./first_range.ts";
 import { Flights, Gone } from "./flights.ts";
+import { openGate, type ServingGate } from "./gate.ts";
 import { HotAnswers } from "./hot.ts";
 import type { OriginResponse, Origins } from "./origins/origins.ts";
 import type { LoopGuard } from "./origins/mod.ts";
 import { Purged } from "./purged.ts";
+import { SIBLING_FIELD } from "./siblings/mod.ts";
 import {
   comparedWithHead,
   conditionOf,
@@ -112,6 +114,7 @@ export class Edge {
   readonly #purged = new Purged();
   readonly #uncacheable: Uncacheable;
   readonly #hot: HotAnswers;
+  #gate: ServingGate = openGate;
   readonly #figures: EdgeFigures = { hits: 0, forwarded: {}, collapsed: 0 };
 
   constructor(options: EdgeOptions) {
@@ -127,6 +130,11 @@ export class Edge {
 
   get figures(): EdgeFigures {
     return this.#figures;
+  }
+
+  /** From now on serves from its cache only as the gate lets it. */
+  guardBy(gate: ServingGate): void {
+    this.#gate = gate;
   }
 
   /**
@@ -149,6 +157,7 @@ export class Edge {
 
   /** The finished answer to a GET or HEAD that has nothing special about it; null where there is none now. */
   hot(target: string): Finished | null {
+    if (this.#gate.waiting !== null || this.#gate.staleBeforeMs > 0) return null;
     const finished = this.#hot.get(target, this.#options.now());
     if (finished) this.#figures.hits++;
     return finished;
@@ -156,18 +165,20 @@ export class Edge {
 
   /** Removes what a selection means, or marks it stale. @returns how many stored responses it meant */
   async purge(selection: Selection, options: { soft: boolean }): Promise<number> {
-    this.#purged.note(selection);
+    this.#purged.note(selection, options.soft);
     return await this.#options.cache.purge(selection, options);
   }
 
   // ---- GET and HEAD
 
   async #read(asked: Asked): Promise<Answered> {
-    const { cache, now, rules } = this.#options;
+    const { now } = this.#options;
     const key = asked.target;
+    const waiting = this.#gate.waitingFor(fieldOf(asked.fields, SIBLING_FIELD));
+    if (waiting) await waiting;
     for (let round = 1; round <= MOST_ROUNDS; round++) {
       const nowMs = now();
-      const decision = decide(asked, cache.find(key), nowMs, rules);
+      const decision = this.#decide(asked, nowMs);
       try {
         if (decision.kind === "refuse") throw notStored();
         if (decision.kind === "serve") {
@@ -187,6 +198,20 @@ export class Edge {
     return await this.#pass(asked, "bypass");
   }
 
+  /** What to do by what is stored. Where purges may be missing, what came before counts as stale. */
+  #decide(asked: Asked, nowMs: number): Decision<Entry> {
+    const { cache, rules } = this.#options;
+    const stored = cache.find(asked.target);
+    const { staleBeforeMs } = this.#gate;
+    if (staleBeforeMs === 0) return decide(asked, stored, nowMs, rules);
+    const doubted = stored.map((entry) => {
+      const { response } = entry;
+      return { entry, response: response.responseMs < staleBeforeMs ? { ...response, stale: true } : response };
+    });
+    const decision = decide(asked, doubted, nowMs, rules);
+    return "found" in decision ? { ...decision, found: decision.found.entry } : decision;
+  }
+
   async #land(asked: Asked, decision: Asking, alone: boolean): Promise<{ landing: Landing; led: boolean }> {
     // Alone, too, it is a flight of its own: once its head is here, what comes may be others' as well.
     const key = alone ? Symbol() : this.#flightKey(asked);
@@ -195,9 +220,11 @@ export class Edge {
 
   /** Who differ in what the stored responses of their key vary with do not wait for each other. */
   #flightKey({ target, fields }: Asked): string {
+    // Nor does who comes after a purge wait for who asked before it.
+    const { mark } = this.#purged;
     const varied = this.#options.cache.find(target)[0]?.response.varied;
-    if (!varied?.length) return target;
-    return JSON.stringify([target, variedOf(fields, [["vary", varied.map(([name]) => name).join()]])]);
+    if (!varied?.length) return `${mark} ${target}`;
+    return JSON.stringify([mark, target, variedOf(fields, [["vary", varied.map(([name]) => name).join()]])]);
   }
 
   /** The answer from what a flight brought; null where we must look again. */
@@ -330,8 +357,11 @@ export class Edge {
     this.#uncacheable.forget(asked.target);
     let stored = toStored(asked, received, times);
     if (!response.body) stored = { ...stored, length: 0 };
-    if (this.#purged.concerns(mark, asked.target, stored.tags)) stored = { ...stored, stale: true };
+    const purged = this.#purged.since(mark, asked.target, stored.tags);
+    if (purged === "soft") stored = { ...stored, stale: true };
     const entry = cache.add(asked.target, stored);
+    // Who waits for it gets it all the same: they asked before.
+    if (purged === "hard") this.#discard(entry);
     this.#limitVariants(asked.target);
     const fill = response.body && new Fill({
       entry,

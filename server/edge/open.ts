@@ -5,6 +5,7 @@ import type { Cache } from "./cache/cache.ts";
 import { openCache } from "./cache/mod.ts";
 import { defaultEdgeLimits, Edge, type EdgeLimits } from "./edge.ts";
 import { createOrigins, loopGuard, type Origins, type OriginSettings } from "./origins/mod.ts";
+import { type Sibling, siblingTransport, withSiblings } from "./siblings/mod.ts";
 import type { MatchedRules } from "../serve/policy.ts";
 import type { RuleSettings } from "./rules/mod.ts";
 
@@ -16,6 +17,8 @@ export interface EdgeSettings {
   originCa?: Live<readonly string[]> | null;
   /** What is not the default about asking them. */
   originSettings?: Partial<OriginSettings>;
+  /** Other edges of the cluster are asked before the origins, by who owns a key; true unless given. */
+  siblings?: boolean;
   /** The cache's folder; made where it is missing. One process at a time. */
   folder: string;
   /** Bodies on disk, in bytes. */
@@ -32,6 +35,8 @@ export interface EdgeSettings {
 
 /** Where an edge runs. */
 export interface EdgeSurroundings {
+  /** The edges that live now, which are asked before the origins, and what they are told of purges; null: none. */
+  siblings: { edges: () => readonly Sibling[]; stamp: () => string; ca: Live<readonly string[]> | null } | null;
   /** Our name among the servers: what we are called in Via and Cache-Status. */
   id: string;
   now: () => number;
@@ -59,11 +64,29 @@ export interface OpenedEdge extends AsyncDisposable {
 export async function openEdge(
   { origins: urls, originCa = null, originSettings, folder, diskBytes, memoryBytes, rules, policy, limits }:
     EdgeSettings,
-  { id, now, random, log }: EdgeSurroundings,
+  { id, siblings, now, random, log }: EdgeSurroundings,
 ): Promise<OpenedEdge> {
   await using made = new AsyncDisposableStack();
+  const own = createOrigins({
+    urls,
+    ca: originCa,
+    ...(originSettings && { settings: originSettings }),
+    now,
+    random,
+    log,
+  });
   const origins = made.adopt(
-    createOrigins({ urls, ca: originCa, ...(originSettings && { settings: originSettings }), now, random, log }),
+    siblings
+      ? withSiblings(own, {
+        self: id,
+        edges: siblings.edges,
+        stamp: siblings.stamp,
+        transport: siblingTransport({ ca: siblings.ca }),
+        now,
+        random,
+        log,
+      })
+      : own,
     (one) => one.close(),
   );
   // Half for finished answers, which have their bodies once more, ready to be sent.

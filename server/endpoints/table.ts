@@ -8,6 +8,7 @@ import type { Endpoint } from "./call.ts";
 import * as health from "./health.ts";
 import * as objects from "./objects.ts";
 import * as peers from "./peers.ts";
+import * as purge from "./purge.ts";
 import * as servers from "./servers.ts";
 import * as uploads from "./uploads.ts";
 
@@ -22,6 +23,7 @@ const table: [pattern: string, methods: Record<string, Endpoint>][] = [
   ["/-/v1/uploads/{id}/commit", { POST: uploads.commit }],
   ["/-/v1/servers", { GET: servers.list, POST: servers.add }],
   ["/-/v1/servers/{id}", { GET: servers.describe, PATCH: servers.change, DELETE: servers.remove }],
+  ["/-/v1/purge", { POST: purge.everywhere }],
   ["/-/v1/durability", { GET: servers.durability }],
   ["/-/v1/peer/bodies/{sha256}", { GET: peers.sendBody }],
   ["/-/v1/peer/bodies", { POST: peers.sendSmallBodies }],

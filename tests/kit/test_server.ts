@@ -54,8 +54,19 @@ let count = 0;
 /** Starts a server: what `metacdn server` runs, unless a `store` is given. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { id = `s${++count}`, provider = "local", region = "local", role = "origin", labels = {} } = options;
-  const { data: givenData, peers = [], port = 0, front = true, start = true, store, uploads, cluster, edge, ...rest } =
-    options;
+  const {
+    data: givenData,
+    peers = [],
+    port = 0,
+    front = true,
+    start = true,
+    store,
+    uploads,
+    cluster,
+    edge,
+    purges,
+    ...rest
+  } = options;
   const secrets: Secrets = options.secrets ?? noSecrets;
   const log: Logger = options.log ?? silentLogger;
   await using folders = new AsyncDisposableStack();
@@ -72,6 +83,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       ...(edge && { edge }),
       ...(cluster && { cluster }),
       ...(uploads && { uploads }),
+      ...(purges && { purges }),
     });
   folders.use(server);
   const listening: Listening = listenServer({ hostname: "127.0.0.1", port }, {

@@ -65,7 +65,28 @@ const byField: Record<string, fc.Arbitrary<unknown>> = {
   entries: bytes(0, 14, 140),
   keys: bytes(0, 6, 60),
 };
+const purgeKeys = fc.array(fc.webPath().map((path) => `/${path.replaceAll(/[^\x21-\x7e]/g, "")}`), { maxLength: 3 });
+const purgeTags = fc.array(fc.stringMatching(/^[\x21-\x2b\x2d-\x7e]{1,20}$/), { maxLength: 3 });
 const byType: Record<string, fc.Arbitrary<unknown>> = {
+  "metacdn.v1.PurgeRequest.urls": fc.array(
+    fc.constantFrom("/", "/a?b=c#d", "http://h", "HTTPS://h:1/%2F?x=http://y", "https://[::1]?q"),
+    { maxLength: 3 },
+  ),
+  "metacdn.v1.PurgeRequest.prefixes": purgeKeys,
+  "metacdn.v1.PurgeRequest.tags": purgeTags,
+  "metacdn.v1.Purge.keys": purgeKeys,
+  "metacdn.v1.Purge.prefixes": purgeKeys,
+  "metacdn.v1.Purge.tags": purgeTags,
+  "metacdn.v1.PurgeOutcome.removed": whole(SAFE),
+  "metacdn.v1.PurgeOutcome.tookMs": fc.double({ min: 0, max: 1e9, noNaN: true }),
+  "metacdn.v1.PurgeReport.tookMs": fc.double({ min: 0, max: 1e9, noNaN: true }),
+  "metacdn.v1.PurgesQuestion.after": whole(SAFE),
+  "metacdn.v1.PurgesQuestion.ownLog": name,
+  "metacdn.v1.PurgesQuestion.ownHead": whole(SAFE),
+  "metacdn.v1.PurgesPage.next": whole(SAFE),
+  "metacdn.v1.PurgesPage.head": whole(SAFE),
+  "metacdn.v1.PurgesPage.floor": whole(SAFE),
+  "metacdn.v1.PurgesPage.floorMs": whole(2 ** 47),
   "metacdn.v1.Offer.bodies": fc.array(bytes(0, 1, 100), { maxLength: 4 }),
   "metacdn.v1.Liveness.state": fc.constantFrom(1, 2, 3, 4),
   "metacdn.v1.ServerList.keys": fc.array(fc.record({ id: name, keys: fc.array(bytes(32), { maxLength: 3 }) }), {

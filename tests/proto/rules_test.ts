@@ -316,3 +316,58 @@ Deno.test("a manifest goes to the wire and back unchanged, tombstones too", () =
 function bigints(_: string, value: unknown): unknown {
   return typeof value === "bigint" ? `${value}` : value;
 }
+
+Deno.test("purges: what they name is checked one by one and together, and so is what servers tell of them", () => {
+  const many = <T>(length: number, one: T): T[] => Array.from({ length }, () => one);
+  const keys = ["/x?y=%2f"];
+  const purge = { version, keys };
+  const long = `/${"x".repeat(8191)}`;
+  type Case = [DescMessage, Record<string, unknown>, string[]];
+  const table: Case[] = [
+    [
+      wire.PurgeRequestSchema,
+      { urls: ["/", "http://h", "HTTPS://h:1/x?y#z", long], prefixes: ["/"], tags: ["!+-~"] },
+      [],
+    ],
+    [wire.PurgeRequestSchema, { urls: many(10_000, "/x"), prefixes: many(1000, "/"), tags: many(1000, "t") }, []],
+    [wire.PurgeRequestSchema, { urls: many(128, long) }, []],
+    [wire.PurgeRequestSchema, { urls: [...many(128, long), "/"] }, ["urls"]],
+    [wire.PurgeRequestSchema, {}, ["urls"]],
+    [wire.PurgeRequestSchema, { urls: many(10_001, "/") }, ["urls"]],
+    [wire.PurgeRequestSchema, { prefixes: many(1001, "/") }, ["prefixes"]],
+    [wire.PurgeRequestSchema, { tags: many(1001, "t") }, ["tags"]],
+    ...["", "x", "ftp://h/", "http://", "http:///x", "/\u00e9", "/ ", "/\n", `${long}x`].map((url): Case => [
+      wire.PurgeRequestSchema,
+      { urls: ["/", url] },
+      ["urls[1]"],
+    ]),
+    ...["", "x", "http://h/"].map((one): Case => [wire.PurgeRequestSchema, { prefixes: [one] }, ["prefixes[0]"]]),
+    ...["", "a,b", "a b", "\u00e9", "t".repeat(1025)].map((tag): Case => [
+      wire.PurgeRequestSchema,
+      { tags: [tag] },
+      ["tags[0]"],
+    ]),
+    [wire.PurgeOrderSchema, { from: "a", purge }, []],
+    [wire.PurgeOrderSchema, { from: "a" }, ["purge"]],
+    [wire.PurgeOrderSchema, { from: "", purge: { keys } }, ["from", "purge.version"]],
+    [wire.PurgeOrderSchema, { from: "a", purge: { version, keys: ["http://h/"] } }, ["purge.keys[0]"]],
+    [wire.PurgeOrderSchema, { from: "a", purge: { version } }, ["purge.keys"]],
+    [wire.PurgesQuestionSchema, { from: "a", wanted: many(1000, version), limit: 1000 }, []],
+    [wire.PurgesQuestionSchema, { from: "a", log: "a b", ownLog: "/", limit: 1001 }, ["log", "limit", "ownLog"]],
+    [wire.PurgesQuestionSchema, { from: "a", after: 2n ** 60n, ownHead: 2n ** 60n }, ["after", "ownHead"]],
+    [wire.PurgesQuestionSchema, { from: "a", wanted: [version, { server: "" }] }, ["wanted[1].server"]],
+    [wire.PurgesQuestionSchema, { from: "a", wanted: many(1001, version) }, ["wanted"]],
+    [wire.PurgesPageSchema, { log: "l", versions: many(1000, version), purges: [purge], complete: true }, []],
+    [wire.PurgesPageSchema, { versions: many(1001, version), floorMs: -1n }, ["log", "floorMs", "versions"]],
+    [wire.PurgesPageSchema, { log: "l", purges: [purge, { ...purge, keys: [""] }] }, ["purges[1].keys[0]"]],
+    [wire.PurgeReportSchema, { version, members: [{ id: "a" }], tookMs: 0.5 }, []],
+    [wire.PurgeReportSchema, { version, members: [{ id: "", tookMs: -1 }], tookMs: -1 }, [
+      "tookMs",
+      "members[0].id",
+      "members[0].tookMs",
+    ]],
+  ];
+  for (const [schema, init, fields] of table) {
+    assertEquals(at(schema, init as never), fields, JSON.stringify(init, bigints).slice(0, 200));
+  }
+});

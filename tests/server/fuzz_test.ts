@@ -25,6 +25,18 @@ const endpoints: [method: string, path: string, schema: DescMessage, sample: obj
     url: "http://127.0.0.1:1",
     manifests: [{ path: "/x", version: { wallMs: 1n, server: "a" }, deleted: true }],
   }],
+  ["POST", "/-/v1/purge", wire.PurgeRequestSchema, { urls: ["/x"], prefixes: ["/y"], tags: ["t"], soft: true }],
+  ["POST", "/-/v1/peer/purge", wire.PurgeOrderSchema, {
+    from: "a",
+    purge: { version: { wallMs: 1n, server: "a" }, keys: ["/x"] },
+  }],
+  ["POST", "/-/v1/peer/purges", wire.PurgesQuestionSchema, {
+    from: "a",
+    log: "l",
+    after: 1n,
+    ownLog: "m",
+    ownHead: 2n,
+  }],
 ];
 
 /** Bytes near a right message: cut, flipped, doubled; or nothing like one. */

@@ -23,10 +23,13 @@ const guarded: [method: string, path: string][] = [
   ["GET", "/-/v1/servers/a"],
   ["POST", "/-/v1/servers"],
   ["DELETE", "/-/v1/servers/a"],
+  ["POST", "/-/v1/purge"],
 ];
 const forPeers: [method: string, path: string][] = [
   ["POST", "/-/v1/peer/servers"],
   ["POST", "/-/v1/peer/offers"],
+  ["POST", "/-/v1/peer/purge"],
+  ["POST", "/-/v1/peer/purges"],
   ["GET", `/-/v1/peer/bodies/${digest}`],
   ["GET", "/-/v1/peer/probe?bytes=10"],
 ];

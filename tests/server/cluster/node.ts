@@ -26,6 +26,7 @@ import {
   httpNetwork,
   openLedger,
   openPartials,
+  type Purging,
   type Schedule,
 } from "../../../server/cluster/mod.ts";
 import { keysOf } from "../../../server/open.ts";
@@ -68,6 +69,8 @@ export interface NodeOptions {
   fetch?: typeof fetch;
   /** Its timers. */
   schedule?: Schedule;
+  /** What it hands purges on to. */
+  purging?: Purging;
 }
 
 /** One running server. */
@@ -133,6 +136,7 @@ export class Node {
       partials: await openPartials({ folder: join(this.folder, "partial"), nowMs: this.now() }),
       setAside: (manifests) => Promise.resolve(void this.aside.push(...manifests)),
       keys: keysOf(key),
+      ...(this.options.purging && { purging: this.options.purging }),
       random: Math.random,
       schedule: this.options.schedule ?? byTimer,
       now: this.now,

@@ -1,0 +1,15 @@
+/**
+ * The other edges of the cluster, asked before the origin: each key has one that owns it.
+ * @module
+ */
+export { ownerOf } from "./rendezvous.ts";
+export {
+  liveEdges,
+  type Sibling,
+  SIBLING_FIELD,
+  siblingDefaults,
+  type SiblingSettings,
+  type SiblingsOptions,
+  siblingTransport,
+  withSiblings,
+} from "./siblings.ts";

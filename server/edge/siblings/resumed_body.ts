@@ -1,0 +1,122 @@
+/** The body of a sibling's answer: where it breaks off, the origin sends the rest. */
+import type { BodySource } from "../../../runtime/http1/body_source.ts";
+import { type HeaderLine, UpstreamError, type UpstreamResponse } from "../../../runtime/http1/transport.ts";
+import type { OriginRequest, Origins } from "../origins/origins.ts";
+
+/** What resuming works with. */
+export interface ResumeOptions {
+  /** What the sibling was asked. */
+  request: OriginRequest;
+  origins: Pick<Origins, "send">;
+  /** It broke off. */
+  onBreak: () => void;
+}
+
+/** Fields of the request that would make the rest something else. */
+const NOT_FOR_THE_REST = new Set([
+  "range",
+  "if-range",
+  "if-match",
+  "if-none-match",
+  "if-modified-since",
+  "if-unmodified-since",
+]);
+
+/** A body whose bytes, by a strong validator, any of its sources may send (RFC 9110 §15.3.7.3). */
+export class ResumedBody implements BodySource {
+  readonly #options: ResumeOptions;
+  readonly #etag: string;
+  /** The end of the wanted part in the whole, as a range names it; empty: the end of the whole. */
+  readonly #last: string;
+  #source: BodySource;
+  /** Where in the whole the next byte stands. */
+  #at: number;
+  #resumed = false;
+
+  private constructor(source: BodySource, etag: string, at: number, last: string, options: ResumeOptions) {
+    this.#source = source;
+    this.#etag = etag;
+    this.#at = at;
+    this.#last = last;
+    this.#options = options;
+  }
+
+  /** Null where the answer does not say enough: then its body stands or falls with the sibling. */
+  static of({ status, headers, body }: UpstreamResponse, options: ResumeOptions): ResumedBody | null {
+    const etag = only(headers, "etag");
+    if (!body || options.request.method !== "GET" || !etag?.startsWith('"')) return null;
+    if (status === 200) return new ResumedBody(body, etag, 0, "", options);
+    const range = status === 206 ? rangeOf(headers) : null;
+    return range && new ResumedBody(body, etag, range.first, String(range.last), options);
+  }
+
+  get done(): boolean {
+    return this.#source.done;
+  }
+
+  get held(): number {
+    return this.#source.held;
+  }
+
+  get ready(): boolean {
+    return this.#source.ready;
+  }
+
+  take(into: Uint8Array<ArrayBuffer>): number {
+    const count = this.#source.take(into);
+    this.#at += count;
+    return count;
+  }
+
+  async read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
+    for (;;) {
+      try {
+        const count = await this.#source.read(into);
+        this.#at += count ?? 0;
+        return count;
+      } catch (error) {
+        if (this.#resumed || !(error instanceof UpstreamError) || error.kind === "aborted") throw error;
+        this.#resumed = true;
+        this.#options.onBreak();
+        this.#source = await this.#rest(error);
+      }
+    }
+  }
+
+  cancel(): void {
+    this.#source.cancel();
+  }
+
+  /** @throws {UpstreamError} what broke the first, where the origin has no such rest */
+  async #rest(broken: UpstreamError): Promise<BodySource> {
+    const { request, origins } = this.#options;
+    const { status, headers, body } = await origins.send({
+      ...request,
+      fields: [
+        ...request.fields.filter(([name]) => !NOT_FOR_THE_REST.has(name)),
+        ["range", `bytes=${this.#at}-${this.#last}`],
+        ["if-range", this.#etag],
+      ],
+    });
+    const range = status === 206 ? rangeOf(headers) : null;
+    const isRest = range?.first === this.#at &&
+      (this.#last === "" ? range.last === range.length - 1 : `${range.last}` === this.#last);
+    if (body && isRest && only(headers, "etag") === this.#etag) return body;
+    body?.cancel();
+    throw broken;
+  }
+}
+
+/** The value of a field that stands once; null for any other. */
+function only(headers: readonly HeaderLine[], name: string): string | null {
+  const lines = headers.filter(([field]) => field === name);
+  return lines.length === 1 ? lines[0]![1] : null;
+}
+
+/** Content-Range with a length (RFC 9110 §14.4). */
+function rangeOf(headers: readonly HeaderLine[]): { first: number; last: number; length: number } | null {
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i.exec(only(headers, "content-range") ?? "");
+  if (!match) return null;
+  const [first, last, length] = match.slice(1).map(Number) as [number, number, number];
+  return first <= last && last < length ? { first, last, length } : null;
+}
