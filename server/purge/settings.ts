@@ -22,8 +22,9 @@ export interface PurgeSettings {
   reconcileMs: number;
   /** How long purges are kept. Who was away for longer empties its cache. */
   keepMs: number;
-  /** The most that are kept, and their bytes. */
+  /** The most that are kept. */
   mostPurges: number;
+  /** The most bytes that they may have. */
   mostBytes: number;
 }
 
