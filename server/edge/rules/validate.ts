@@ -8,6 +8,7 @@ import { equalStrongly, equalWeakly, isStrong } from "./entity_tag.ts";
 import { etagOf, factsOf } from "./facts.ts";
 import { first } from "./lines.ts";
 import type { Lines, ReceivedHead } from "./types.ts";
+import { fits } from "./vary.ts";
 
 /**
  * The fields that make a request conditional on a stored response (§4.3.1); empty where it has no validator. Last-Modified
@@ -24,14 +25,18 @@ export function validationFields(stored: StoredResponse): Lines {
 /**
  * Which stored responses a 304 freshens (§4.3.4); none where it is about a response that is not stored (any more): then the
  * answer must be asked for anew, without conditions. `asked` is the one whose validators were sent; of the others only
- * those count that the same request could have selected.
+ * those count that the same request could have selected. `request` are the fields of that request; without it (nobody
+ * waits) only those are taken that `asked` shows to be such.
  */
 export function freshenedBy<Found extends { readonly response: StoredResponse }>(
   received: ReceivedHead,
   stored: readonly Found[],
   asked: Found,
+  request?: Lines,
 ): Found[] {
-  const others = stored.filter((found) => found !== asked && selectedToo(found.response, asked.response));
+  const others = stored.filter((found) =>
+    found !== asked && (request ? fits(request, found.response) : selectedToo(found.response, asked.response))
+  );
   const candidates = [asked, ...others];
   const etag = etagOf(received.fields);
   if (isStrong(etag)) return candidates.filter(({ response }) => factsOf(response).etag === etag);

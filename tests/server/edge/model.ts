@@ -23,6 +23,8 @@ export interface Exchange {
   fields: Field[];
   requestMs: number;
   responseMs: number;
+  /** How many bytes of its body came, where it broke off. */
+  bytes?: number;
 }
 
 /** An answer that was given without an answer of the origin. */
@@ -43,8 +45,22 @@ export interface Contract {
   staleOnErrorMs: number;
 }
 
-/** Why the RFC forbids the answer; null where it does not. `history` is all that had come from the origin by then, in that order. */
+/**
+ * Why the RFC forbids the answer; null where it does not. `history` is all that had come from the origin by then, in that
+ * order. A full answer has Content-Length, a part Content-Range, what is served and is a part too.
+ */
 export function forbidden(history: readonly Exchange[], served: Served, contract: Contract): string | null {
+  // A further part may have been combined with what was stored (§3.4), and need not have been.
+  const apart = judge(history, served, contract, [304]);
+  return apart && judge(history, served, contract, [304, 206]);
+}
+
+function judge(
+  history: readonly Exchange[],
+  served: Served,
+  contract: Contract,
+  updating: readonly number[],
+): string | null {
   const { asked, base, atMs } = served;
   if (asked.method !== "GET" && asked.method !== "HEAD") return "§4: an unsafe request was not written through";
   if (base.asked.method !== "GET" || base.asked.target !== asked.target) return "§4: another target or method";
@@ -53,7 +69,7 @@ export function forbidden(history: readonly Exchange[], served: Served, contract
 
   // The response as the 304s that mean it have made it; the last of them is what the age counts from.
   const updates = history.slice(history.indexOf(base) + 1).filter((exchange) =>
-    exchange.status === 304 && exchange.asked.target === asked.target &&
+    updating.includes(exchange.status) && exchange.asked.target === asked.target &&
     value(exchange.fields, "etag") === value(base.fields, "etag") && known(exchange, base)
   );
   const last = updates.at(-1) ?? base;
@@ -72,8 +88,11 @@ export function forbidden(history: readonly Exchange[], served: Served, contract
 
   if (served.status === 304) {
     if (!mayBeNotModified(asked.fields, fields)) return "RFC 9110 §13: a 304 that no condition asks for";
-  } else if (served.status !== (base.status === 206 ? 200 : base.status) && served.status !== 206) {
+  } else if (served.status !== 206 && served.status !== (base.status === 206 ? 200 : base.status)) {
     return "§4: another status";
+  } else {
+    const why = mayNotHaveBytes(history, served, fields);
+    if (why) return why;
   }
 
   const policy = policyOf(fields);
@@ -123,6 +142,30 @@ function mayNotStore({ asked, viewer, status, fields }: Exchange): string | null
 }
 
 const HEURISTIC = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501];
+
+/** §3.3, §3.4; RFC 9110 §13.1.5, §15.3.7. */
+function mayNotHaveBytes(history: readonly Exchange[], { asked, base, status, fields }: Served, stored: Field[]) {
+  let wanted = /^bytes (\d+)-(\d+)\//.exec(value(fields, "content-range") ?? "")?.slice(1).map(Number) ?? null;
+  if (status === 206) {
+    if (value(asked.fields, "range") === null || wanted === null) return "§3.3: a part that was not asked for";
+    const tag = value(asked.fields, "if-range");
+    if (tag !== null && tag !== value(stored, "etag")) return "RFC 9110 §13.1.5: a part of something else";
+  } else if (wanted !== null) return "§3.3: a part that is not said to be one";
+  const brought = history.filter((exchange) =>
+    exchange.asked.method === "GET" && exchange.asked.target === asked.target &&
+    (exchange.status === base.status || exchange.status === 200 || exchange.status === 206) &&
+    value(exchange.fields, "etag") === value(base.fields, "etag")
+  ).map(({ status, fields, bytes }) => {
+    const part = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(value(fields, "content-range") ?? "")?.slice(1).map(Number);
+    const length = part && status === 206 ? part[2]! : Number(value(fields, "content-length") ?? 0);
+    const [start, end] = part && status === 206 ? [part[0]!, part[1]! + 1] : [0, length];
+    return { start, end: bytes === undefined ? end : start + bytes, length };
+  }).sort((a, b) => a.start - b.start);
+  wanted ??= [0, brought[0]!.length - 1];
+  let reached = wanted[0]!;
+  for (const { start, end } of brought) if (start <= reached) reached = Math.max(reached, end);
+  return reached > wanted[1]! ? null : "§3.3: bytes that never came";
+}
 
 /** §4.3.2. */
 function mayBeNotModified(asked: Field[], stored: Field[]): boolean {

@@ -76,10 +76,12 @@ const requestField: fc.Arbitrary<Field> = fc.oneof(
     ): Field => ["cache-control", name.startsWith("no") || name.startsWith("only") ? name : `${name}=${n}`]),
   },
   { weight: 1, arbitrary: fc.constant<Field>(["cache-control", "max-stale"]) },
+  { weight: 3, arbitrary: fc.constantFrom("bytes=0-4", "bytes=5-9").map((v): Field => ["range", v]) },
 );
 const condition: fc.Arbitrary<TimedField> = fc.oneof(
   fc.constantFrom('"1"', 'W/"2", "3"', '"4","2"', "*").map((v): Field => ["if-none-match", v]),
   offset.map((ms): [string, number] => ["if-modified-since", ms]),
+  fc.constantFrom('"1"', '"2"', '"3"').map((v): Field => ["if-range", v]),
 );
 const once = { selector: ([name]: readonly [string, unknown]) => name };
 
@@ -193,6 +195,8 @@ const wrongRules: Record<string, Rules> = {
     ...rules,
     conditionOf: (asked, stored) => rules.conditionOf(drop("if-none-match")(asked), stored),
   },
+  "all parts are of one representation": { ...rules, sameRepresentation: () => true },
+  "If-Range is not seen": { ...rules, rangeHolds: () => true },
   "a write invalidates nothing": { ...rules, invalidatedBy: () => [] },
   "a write invalidates only its own target": {
     ...rules,

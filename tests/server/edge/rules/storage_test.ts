@@ -23,6 +23,7 @@ Deno.test("what may be stored by its fields", () => {
     ["Cache-Control: max-age=60, No-StOrE", "no-store"],
     ["Cache-Control: max-age=60, no-store=x", "no-store"],
     ['Cache-Control: max-age=60, x="no-store"', ""],
+    ['Cache-Control: max-age=60, x="\\", no-store, \\""', ""],
     ["Cache-Control: max-age=60\nCache-Control: no-store", "no-store"],
     ["Cache-Control: max-age=60, private", "private"],
     ['Cache-Control: max-age=60, private=""', "private"],

@@ -54,6 +54,10 @@ Deno.test("which stored responses a 304 freshens", () => {
   assertEquals(freshened('ETag: "a"', one, two), [0]);
   assertEquals(freshened('ETag: "a"', one, a), [0, 1]);
   assertEquals(freshened('ETag: "a"', a, one), [0]);
+  // With the request it is known what it could have selected.
+  const received = { status: 304, fields: lines('ETag: "a"') };
+  assertEquals(freshenedBy(received, [a, one, two], a, lines("X: 1")), [a, one]);
+  assertEquals(freshenedBy(received, [a, one, two], a, lines("X: 3")), [a]);
 });
 
 Deno.test("what a 304 changes, and what it does not", () => {
