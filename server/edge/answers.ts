@@ -20,6 +20,8 @@ export interface Signature {
   pseudonym: string;
 }
 
+/** Answers that have no body, and say nothing of its length (RFC 9110 §8.6, §15.3.6). */
+const BODILESS = new Set([204, 205]);
 /** Fields of a representation that a 304 does without (RFC 9110 §15.4.5). */
 const NOT_IN_304 = new Set(["content-encoding", "content-language", "content-length", "content-type"]);
 
@@ -57,6 +59,7 @@ export async function represent(
   const { response } = entry;
   const { status, length } = response;
   const headers = answerFields(response, nowMs);
+  if (BODILESS.has(status)) return { status, headers, body: null };
   if (asked.method === "HEAD") {
     if (length !== null) headers.push(["content-length", String(length)]);
     return { status, headers, body: null };
@@ -82,6 +85,7 @@ export async function represent(
     }
     case "parts": {
       const size = length!;
+      const headers = answerFields(response, nowMs).filter(([name]) => name !== "content-range");
       const part = (range: ByteRange): Part => entry.body?.subarray(range.start, range.end) ?? (() => open(range));
       if (selection.parts.length === 1) {
         const range = selection.parts[0]!;

@@ -79,7 +79,7 @@ export class Completion {
             `bytes=${range.start}-${range.end === entry.response.length ? "" : range.end - 1}`,
           ], condition],
           body: null,
-          bodyLength: 0,
+          bodyLength: null,
           signal,
         }),
     );

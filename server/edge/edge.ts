@@ -305,7 +305,7 @@ export class Edge {
         ...(range === null ? [] : [["range", range] satisfies HeaderLine]),
       ]),
       body: null,
-      bodyLength: 0,
+      bodyLength: null,
       signal,
     };
     const requestMs = now();
@@ -314,9 +314,7 @@ export class Edge {
       response = await origins.send(request);
     } catch (error) {
       const failed = error instanceof CdnError && error.source === "origin";
-      if (failed && decision.kind === "validate" && decision.onError) {
-        return { kind: "stale", entry: decision.found, status: null };
-      }
+      if (failed && found && this.#mayStandIn(asked, found)) return { kind: "stale", entry: found, status: null };
       throw error;
     }
     response = this.#governed(asked, response);
@@ -328,16 +326,16 @@ export class Edge {
       throw new Gone();
     }
 
-    if (decision.kind === "validate" && status >= 500 && decision.onError) {
+    if (status >= 500 && found && this.#mayStandIn(asked, found)) {
       response.body?.cancel();
-      return { kind: "stale", entry: decision.found, status };
+      return { kind: "stale", entry: found, status };
     }
     if (asked.method === "HEAD") {
       this.#compare(asked, response, times);
       return { kind: "passing", response, range: null };
     }
     if (found && status === 304) {
-      const fresh = freshenedBy(received, cache.find(asked.target), found);
+      const fresh = freshenedBy(received, cache.find(asked.target), found, asked.fields);
       for (const entry of fresh) entry.update(freshen(entry.response, received, times));
       if (fresh.includes(found)) return { kind: "freshened", entry: found };
       // It says that something else is still good: what we have is of no use.
@@ -373,6 +371,12 @@ export class Edge {
     });
     if (fill) this.#completion.add(fill);
     return { kind: "stored", entry, fill, status };
+  }
+
+  /** Whether it may be sent as it is now that the origin failed, which may have taken its time. */
+  #mayStandIn(asked: Asked, found: Entry): boolean {
+    const decision = this.#decide(asked, this.#options.now());
+    return "found" in decision && decision.found === found && (decision.kind === "serve" || decision.onError);
   }
 
   /** An answer with what the operator says of its path. That of a request with Authorization is one viewer's. */
@@ -445,7 +449,7 @@ export class Edge {
       target,
       fields: this.#fields(asked, [...normalised(fields), ...originConditions(fields)]),
       body,
-      bodyLength: body ? bodyLength : 0,
+      bodyLength: body ? bodyLength : null,
       signal,
     };
   }

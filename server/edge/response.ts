@@ -10,7 +10,7 @@ export interface StoredResponse {
   readonly status: number;
   /**
    * As they came from the origin, in their order, names in lower case, each line apart. Without what must not be stored
-   * (RFC 9111 §3.1), Content-Range and Content-Length; Date is always there.
+   * (RFC 9111 §3.1), Content-Length, and the Content-Range of a part; Date is always there.
    */
   readonly fields: readonly HeaderLine[];
   /** What the request had for each field that Vary nominates, by name; empty where nothing varies. */

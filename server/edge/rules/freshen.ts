@@ -7,9 +7,9 @@ import type { ReceivedHead, Times } from "./types.ts";
 
 /**
  * What belongs to the bytes that are held, and so cannot change while they stay (§3.2: fields that the stored response
- * depends upon). Content-Length and Content-Range are never stored.
+ * depends upon). Content-Length is never stored.
  */
-const OF_THE_BODY: ReadonlySet<string> = new Set(["content-encoding", "content-md5", "etag"]);
+const OF_THE_BODY: ReadonlySet<string> = new Set(["content-encoding", "content-md5", "content-range", "etag"]);
 
 /**
  * The stored response as a 304, the 200 of a HEAD, or a further part (206) freshens it (§3.2): each field that came replaces

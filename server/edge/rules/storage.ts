@@ -71,9 +71,11 @@ function useless(
  */
 export function toStored(request: RequestHead, received: ReceivedHead, times: Times): StoredResponse {
   const { requestMs, responseMs } = times;
+  const isPart = received.status === 206;
   return {
-    status: received.status === 206 ? 200 : received.status,
-    fields: storableFields(received.fields, responseMs),
+    status: isPart ? 200 : received.status,
+    // Of a part it tells where it stands; on anything else it means nothing (RFC 9110 §14.4), and stays as it is.
+    fields: storableFields(received.fields, responseMs).filter(([name]) => !isPart || name !== "content-range"),
     varied: variedOf(request.fields, received.fields) ?? [],
     length: completeLength(received),
     requestMs,

@@ -11,7 +11,6 @@ const NOT_STORED: ReadonlySet<string> = new Set([
   "cache-tag",
   "connection",
   "content-length",
-  "content-range",
   "keep-alive",
   "proxy-authenticate",
   "proxy-authentication-info",
