@@ -243,6 +243,12 @@ export class DiskTier {
     return null;
   }
 
+  /** Writes the buffers out that are complete, and rows. */
+  async gather(): Promise<void> {
+    while (this.#running) await this.#running;
+    if (!this.#closed) await this.#run([...this.#buffers].filter(isRipe));
+  }
+
   /** Writes all buffers out; resolves when they have left, or could not. */
   async flush(): Promise<void> {
     while (this.#running) await this.#running;
@@ -341,14 +347,9 @@ export class DiskTier {
     if (this.#timer !== undefined || this.#closed) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      void this.#gathered();
+      void this.gather();
     }, GATHER_MS);
     Deno.unrefTimer(this.#timer);
-  }
-
-  async #gathered(): Promise<void> {
-    while (this.#running) await this.#running;
-    if (!this.#closed) await this.#run([...this.#buffers].filter(isRipe));
   }
 
   #run(buffers: SliceBuffer[]): Promise<void> {

@@ -120,6 +120,11 @@ export class TieredCache implements Cache, Keeper, Host {
     };
   }
 
+  /** Resolves when all that is complete by now is on disk, in so far as that works. */
+  async written(): Promise<void> {
+    await this.#disk?.gather();
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
