@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CdnError } from "../../../../proto/mod.ts";
 import { openCache, SLICE_BYTES } from "../../../../server/edge/cache/mod.ts";
 import { eventually, tempDir } from "../../../kit/mod.ts";
-import { fill, pattern, put, readHeld, responseOf } from "../../../suite/cache_suite.ts";
+import { assertBytes, fill, pattern, put, readHeld, responseOf } from "../../../suite/cache_suite.ts";
 import { bytesBelow, copyOf, open, settled, slicesBelow } from "./kit.ts";
 
 const nothing = { keys: [], prefixes: [], tags: [] };
@@ -25,10 +25,10 @@ Deno.test("cache: everything is there again when it is opened again", async () =
   await using cache = await open(dir.path);
   const [newest, oldest] = cache.find("/small");
   assertEquals(oldest!.response, responseOf({ length: 900, tags: ["t", "ü"], varied }));
-  assertEquals(await readHeld(newest!), pattern(901, 2));
-  assertEquals(await readHeld(oldest!), pattern(900));
-  assertEquals(await readHeld(cache.find("/middle")[0]!), pattern(100_000));
-  assertEquals(await readHeld(cache.find("/large")[0]!), large);
+  assertBytes(await readHeld(newest!), pattern(901, 2));
+  assertBytes(await readHeld(oldest!), pattern(900));
+  assertBytes(await readHeld(cache.find("/middle")[0]!), pattern(100_000));
+  assertBytes(await readHeld(cache.find("/large")[0]!), large);
   assertEquals(
     await readHeld(cache.find("/large")[0]!, { from: 1_048_570, step: 13, most: 100 }),
     large.slice(1_048_570, 1_048_670),
@@ -36,7 +36,7 @@ Deno.test("cache: everything is there again when it is opened again", async () =
   const part = cache.find("/part")[0]!;
   assertEquals(part.held, [{ start: 1_000_000, end: 1_100_000 }]);
   assert(await fill(part, large));
-  assertEquals(await readHeld(part), large);
+  assertBytes(await readHeld(part), large);
   assertEquals([cache.find("/none")[0]!.body, cache.find("/soft")[0]!.response.stale], [new Uint8Array(0), true]);
   assertEquals(cache.figures().entries, 7);
 });
@@ -55,10 +55,10 @@ Deno.test("cache: a kill loses at most what was newest", async () => {
     await copyOf(dir.path, copy.path);
   }
   await using cache = await open(copy.path);
-  assertEquals(await readHeld(cache.find("/small")[0]!), pattern(900));
+  assertBytes(await readHeld(cache.find("/small")[0]!), pattern(900));
   const entry = cache.find("/large")[0]!;
   assertEquals(entry.held, [{ start: 0, end: SLICE_BYTES }]);
-  assertEquals(await readHeld(entry), pattern(2_200_000).subarray(0, SLICE_BYTES));
+  assertBytes(await readHeld(entry), pattern(2_200_000).subarray(0, SLICE_BYTES));
   assert(await fill(entry, pattern(2_200_000)));
 });
 
@@ -79,7 +79,7 @@ Deno.test("cache: what hot bodies need is in memory again", async () => {
       entry.use();
       return entry.body;
     });
-    assertEquals(entry.body, pattern(size));
+    assertBytes(entry.body!, pattern(size));
   }
 });
 
@@ -171,7 +171,7 @@ Deno.test("cache: limits hold while many write", async () => {
       assert(figures.diskBytes <= diskBytes, `${figures.diskBytes} bytes on disk`);
       assert(figures.memoryBytes <= memoryBytes, `${figures.memoryBytes} bytes in memory`);
       const got = await readHeld(entry);
-      assertEquals(got, bytes.subarray(0, got.length));
+      assertBytes(got, bytes.subarray(0, got.length));
     }
   }));
   await settled(cache);
@@ -197,11 +197,11 @@ Deno.test("cache: of what is full the unused goes, and a film loses slices and n
     await settled(cache);
   }
   assertEquals([hot.gone, film.gone], [false, false]);
-  assertEquals(await readHeld(hot), pattern(100_000));
+  assertBytes(await readHeld(hot), pattern(100_000));
   const held = film.held.reduce((sum, { start, end }) => sum + end - start, 0);
   assert(held >= 6 << 20 && held <= 12 << 20, `${held} bytes are left`);
   for (const { start } of film.held) {
-    assertEquals(await readHeld(film, { from: start, most: SLICE_BYTES }), second);
+    assertBytes(await readHeld(film, { from: start, most: SLICE_BYTES }), second);
   }
 });
 
@@ -231,5 +231,5 @@ Deno.test("cache: files that no row names are removed in the background", async 
   await using cache = await open(dir.path);
   await eventually(() => slicesBelow(dir.path).length === 2);
   assertEquals(slicesBelow(dir.path), good);
-  assertEquals(await readHeld(cache.find("/a")[0]!), pattern(1_200_000));
+  assertBytes(await readHeld(cache.find("/a")[0]!), pattern(1_200_000));
 });
