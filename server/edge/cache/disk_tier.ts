@@ -18,7 +18,7 @@ import type { StoredSlice, TieredEntry } from "./entry.ts";
 import { type Cursor, type EntryRow, HEAD, Index, type PartRow, printOf } from "./index.ts";
 import { addRange, cutRange, heldUntil } from "./ranges.ts";
 import { bytesOnDisk, extendRuns, rangesOf, type Run } from "./runs.ts";
-import { Ghosts, S3Fifo, use } from "./s3_fifo.ts";
+import { Ghosts, S3Fifo, use, useFrom } from "./s3_fifo.ts";
 import type { Purge } from "./selection.ts";
 import { SLICE_BYTES, type SliceBuffer } from "./slice_buffer.ts";
 import { type Piece, SliceFiles } from "./slice_files.ts";
@@ -224,9 +224,12 @@ export class DiskTier {
       this.#lose(entry, number, null);
       return 0;
     }
-    use(slice);
-    const count = await this.#files.read(entry.id, number, slice.runs, offset % SLICE_BYTES, into);
-    if (count) return count;
+    const at = offset % SLICE_BYTES;
+    const count = await this.#files.read(entry.id, number, slice.runs, at, into);
+    if (count) {
+      useFrom(slice, at, at + count);
+      return count;
+    }
     this.#lose(entry, number, slice);
     return 0;
   }
@@ -241,6 +244,12 @@ export class DiskTier {
     }
     this.#loseInline(entry);
     return null;
+  }
+
+  /** Writes the buffers out that are complete, and rows. */
+  async gather(): Promise<void> {
+    while (this.#running) await this.#running;
+    if (!this.#closed) await this.#run([...this.#buffers].filter(isRipe));
   }
 
   /** Writes all buffers out; resolves when they have left, or could not. */
@@ -341,14 +350,9 @@ export class DiskTier {
     if (this.#timer !== undefined || this.#closed) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      void this.#gathered();
+      void this.gather();
     }, GATHER_MS);
     Deno.unrefTimer(this.#timer);
-  }
-
-  async #gathered(): Promise<void> {
-    while (this.#running) await this.#running;
-    if (!this.#closed) await this.#run([...this.#buffers].filter(isRipe));
   }
 
   #run(buffers: SliceBuffer[]): Promise<void> {
@@ -383,12 +387,14 @@ export class DiskTier {
 
   async #writeBatch(buffers: SliceBuffer[]): Promise<void> {
     const names: string[] = [];
+    let begun: Leaving[] = [];
     let stored = new Set<SliceBuffer>();
     try {
       if (this.well) {
         await this.#makeRoom(buffers.reduce((sum, { entry, size }) => sum + pages(size) + rowBytes(entry), 0));
         const leaving = buffers.filter(({ entry }) => !entry.gone).map((buffer) => this.#toLeave(buffer));
         const inFiles = leaving.filter(({ buffer }) => !isInline(buffer));
+        begun = inFiles.filter(({ before }) => before === null);
         for (const { buffer: { entry, number } } of inFiles) names.push(`${entry.id}-${number}`);
         for (const name of names) this.#writing.add(name);
         for (let at = 0; at < inFiles.length; at += WRITES_AT_ONCE) {
@@ -397,6 +403,7 @@ export class DiskTier {
           await Promise.all(writes);
         }
         if (this.#index) stored = this.#save(this.#index, leaving);
+        begun = [];
         await this.#files.remove(this.#doomed.splice(0));
         if (this.#failing && buffers.length > 0) {
           this.#failing = false;
@@ -405,6 +412,7 @@ export class DiskTier {
       }
     } catch (error) {
       this.#failed(error);
+      await this.#files.remove(begun.map(({ buffer: { entry, number } }) => [entry.id, number]));
     }
     for (const name of names) this.#writing.delete(name);
     for (const buffer of buffers) if (!buffer.entry.gone) this.host.left(buffer, stored.has(buffer));
@@ -428,12 +436,14 @@ export class DiskTier {
     this.#evict(bytes, this.options.limit);
     await this.#files.remove(this.#doomed.splice(0));
     if (minFreeBytes === 0 || bytes === 0) return;
-    const lacking = () => bytes + minFreeBytes - (freeBytes(folder) ?? Infinity);
-    if (lacking() <= 0) return;
-    // Others have filled the disk. What we have is the only thing that is ours to give.
-    this.#evict(0, Math.max(0, this.bytes - lacking()));
-    await this.#files.remove(this.#doomed.splice(0));
-    if (lacking() > 0) throw noRoom("keep more in the cache");
+    // Where others have filled the disk, what we have is all that is ours to give. Rows that go give none.
+    while (true) {
+      const lacking = bytes + minFreeBytes - (freeBytes(folder) ?? Infinity);
+      if (lacking <= 0) return;
+      if (this.bytes === 0) throw noRoom("keep more in the cache");
+      this.#evict(0, Math.max(0, this.bytes - lacking));
+      await this.#files.remove(this.#doomed.splice(0));
+    }
   }
 
   #evict(bytes: number, limit: number): void {
@@ -548,7 +558,7 @@ export class DiskTier {
       stored = addRange(stored, { start: range.start + start, end: range.start + end });
     }
     entry.stored = stored;
-    this.#know(entry, number, { runs, frequency: before?.frequency ?? 0 });
+    this.#know(entry, number, { runs, frequency: before?.frequency ?? 0, readUntil: before?.readUntil ?? -1 });
     this.#savePart(index, entry, number, bytesOnDisk(runs), runs);
     // An entry that grows outlives its first slices.
     use(entry);
@@ -576,7 +586,7 @@ export class DiskTier {
     try {
       const found = entry.saved ? this.#index?.runs(entry.id, number) : null;
       if (!found) return null;
-      return this.#know(entry, number, { runs: found, frequency: 0 });
+      return this.#know(entry, number, { runs: found, frequency: 0, readUntil: -1 });
     } catch (error) {
       this.#failed(error);
       return null;
@@ -600,6 +610,7 @@ export class DiskTier {
     entry.slices.delete(number);
     entry.stored = cutRange(entry.stored, rangeOf(number));
     entry.recount();
+    this.#doomed.push([entry.id, number]);
     try {
       const index = this.#index;
       if (!index) return;

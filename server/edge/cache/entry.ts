@@ -22,6 +22,8 @@ export interface Keeper {
 export interface StoredSlice {
   runs: readonly Run[];
   frequency: number;
+  /** Where the last read of it ended; -1 before any. */
+  readUntil: number;
 }
 
 /** See {@link Entry}. What is public beyond that is the tiers' own. */

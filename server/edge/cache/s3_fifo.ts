@@ -39,6 +39,12 @@ export function use(item: { frequency: number }): void {
   if (item.frequency < MOST_USES) item.frequency++;
 }
 
+/** Counts a read of some of its bytes as a use, but for one that goes on where the last one ended: one reader is one use. */
+export function useFrom(item: { frequency: number; readUntil: number }, start: number, end: number): void {
+  if (start !== item.readUntil) use(item);
+  item.readUntil = end;
+}
+
 /** Decides who goes. */
 export class S3Fifo<T extends Item> {
   constructor(readonly small: Queue<T>, readonly main: Queue<T>, readonly ghosts: Ghosts) {}

@@ -21,6 +21,8 @@ export class SliceBuffer implements Item, Linked {
   before: this | null = null;
   after: this | null = null;
 
+  readUntil = -1;
+
   /** True while it is in a queue of eviction. */
   in = false;
   /** True while its bytes are on no disk and shall be there. */

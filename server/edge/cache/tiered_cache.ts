@@ -11,7 +11,7 @@ import { Families, type Family } from "./families.ts";
 import { type EntryRow, HEAD, printOf } from "./index.ts";
 import { MemoryTier } from "./memory_tier.ts";
 import { addRange, gapsIn, heldUntil, isWhole } from "./ranges.ts";
-import { use } from "./s3_fifo.ts";
+import { useFrom } from "./s3_fifo.ts";
 import { type Purge, purgeOf } from "./selection.ts";
 import { SLICE_BYTES, SliceBuffer } from "./slice_buffer.ts";
 
@@ -120,6 +120,11 @@ export class TieredCache implements Cache, Keeper, Host {
     };
   }
 
+  /** Resolves when all that is complete by now is on disk, in so far as that works. */
+  async written(): Promise<void> {
+    await this.#disk?.gather();
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -187,7 +192,7 @@ export class TieredCache implements Cache, Keeper, Host {
       const buffer = entry.buffers.get(Math.floor(at / SLICE_BYTES));
       let count = buffer?.read(at % SLICE_BYTES, rest) ?? 0;
       if (count > 0) {
-        if (!entry.body) use(buffer!);
+        if (!entry.body) useFrom(buffer!, at, at + count);
       } else if (heldUntil(entry.stored, at) > at) count = await this.#disk!.read(entry, at, rest);
       if (count === 0) break;
       done += count;

@@ -1,6 +1,7 @@
 /** What the tests of the cache share. */
 import { type CacheOptions, openCache } from "../../../../server/edge/cache/mod.ts";
 import type { Cache } from "../../../../server/edge/cache/cache.ts";
+import type { TieredCache } from "../../../../server/edge/cache/tiered_cache.ts";
 import type { Logger } from "../../../../runtime/log.ts";
 
 /** Opens a cache with plenty of room. */
@@ -42,4 +43,15 @@ export function slicesBelow(folder: string): string[] {
 /** What a folder takes on its disk. */
 export function bytesBelow(folder: string): number {
   return filesBelow(folder).reduce((sum, path) => sum + (Deno.statSync(path).blocks ?? 0) * 512, 0);
+}
+
+/** Resolves when all that is complete is on disk. */
+export async function settled(cache: Cache): Promise<void> {
+  await (cache as TieredCache).written();
+}
+
+/** What a kill of the process would leave, in another folder. */
+export async function copyOf(folder: string, to: string): Promise<void> {
+  const { success } = await new Deno.Command("cp", { args: ["-rT", folder, to] }).output();
+  if (!success) throw new Error("cannot copy");
 }
