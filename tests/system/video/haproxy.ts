@@ -21,6 +21,7 @@ export class Haproxy implements AsyncDisposable {
       "balance roundrobin",
       "retries 3",
       "option redispatch 1",
+      "retry-on conn-failure empty-response",
       "timeout connect 2s",
       "timeout client 60s",
       "timeout server 60s",
