@@ -71,6 +71,7 @@ export async function represent(
     return body;
   };
   const selection = selectParts(asked, response, mostRanges);
+  if (entry.body === null) rangesOf(selection, length).forEach(source.expect);
   switch (selection.kind) {
     case "unsatisfiable":
       return {
@@ -113,6 +114,12 @@ export async function represent(
       };
     }
   }
+}
+
+/** What of the body a selection means, as far as that is known. */
+function rangesOf(selection: Selection, length: number | null): readonly ByteRange[] {
+  if (selection.kind === "parts") return selection.parts;
+  return selection.kind === "whole" && length !== null ? [{ start: 0, end: length }] : [];
 }
 
 /** Which part a request asks for, as far as it can be known: of an unknown length it is the whole. */

@@ -1,6 +1,7 @@
 /** What is missing of a stored body, asked from the origin when somebody comes to it: {@link Completion}. */
 import { CdnError } from "../../proto/mod.ts";
 import type { HeaderLine } from "../../runtime/http1/transport.ts";
+import type { ByteRange } from "../serve/range.ts";
 import { fieldOf } from "./asked.ts";
 import type { Entry } from "./cache/cache.ts";
 import { Changed } from "./changed.ts";
@@ -45,10 +46,16 @@ export class Completion {
     this.#options.begun(fill);
   }
 
-  /** Where readers of an entry get what it does not hold. @param fields those that the origin is asked with */
+  /**
+   * Where readers of an entry get what it does not hold. `asked`: for one of them the origin was asked, or will be.
+   * @param fields those that the origin is asked with
+   */
   source(entry: Entry, fields: () => Lines): Source & { readonly asked: boolean } {
     const state = { asked: false };
     return {
+      expect: (range) => {
+        state.asked ||= !this.#hasAll(entry, range);
+      },
       covering: (offset) => [...this.#fills.get(entry) ?? []].find((fill) => fill.covers(offset)) ?? null,
       fetch: async (offset, end) => {
         state.asked = true;
@@ -109,6 +116,20 @@ export class Completion {
     }
     this.#options.discard(entry);
     throw new Changed(same ? `the origin answered ${status}` : "the origin has another version now");
+  }
+
+  /** True where all of a range is held, or on its way for somebody. */
+  #hasAll(entry: Entry, range: ByteRange): boolean {
+    for (let at = range.start; at < range.end;) {
+      const held = entry.held.filter(({ start, end }) => start <= at && at < end).map(({ end }) => end);
+      const reached = [...this.#fills.get(entry) ?? []].filter(({ start }) => start <= at).map((fill) =>
+        fill.reach(at)
+      );
+      const next = Math.max(at, ...held, ...reached);
+      if (next === at) return false;
+      at = next;
+    }
+    return true;
   }
 
   #nameOf(entry: Entry): number {

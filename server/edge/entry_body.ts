@@ -3,11 +3,14 @@
  * where it is not held (any more), from the origin.
  */
 import type { BodySource } from "../../runtime/http1/body_source.ts";
+import type { ByteRange } from "../serve/range.ts";
 import type { Entry } from "./cache/cache.ts";
 import type { Fill, FillReader } from "./fill.ts";
 
 /** Where a body gets what its entry does not hold. */
 export interface Source {
+  /** Takes note of what will be read: part of it may have to be asked for, now or when its reader comes there. */
+  expect(range: ByteRange): void;
   /** A fill under way that soon has what stands at `offset`; null where there is none. */
   covering(offset: number): Fill | null;
   /**

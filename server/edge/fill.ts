@@ -96,6 +96,12 @@ export class Fill {
     return !this.#repeatable || offset - this.#at <= WORTH_FINISHING_BYTES;
   }
 
+  /** Behind the last byte that it brings of what stands from `offset` on; `offset` where it brings none of that. */
+  reach(offset: number): number {
+    if (this.#state !== "running" || (offset < this.#at && this.heldFrom(offset) === 0)) return offset;
+    return Math.max(offset, this.end ?? offset);
+  }
+
   /** Counts a reader in, until it leaves. */
   join(reader: FillReader): void {
     this.#readers.add(reader);

@@ -5,7 +5,7 @@
  *     deno run -A tests/system/browser.ts PROXY|- URL…
  */
 import { createHash } from "node:crypto";
-import { chromium } from "playwright-core";
+import { type Browser, chromium } from "playwright-core";
 
 /** What the browser saw of one URL. */
 export interface Seen {
@@ -18,9 +18,9 @@ export interface Seen {
   text: string;
 }
 
-if (import.meta.main) {
-  const [proxy = "-", ...urls] = Deno.args;
-  const browser = await chromium.launch({
+/** Starts Chromium, which then talks to nobody but those whom a page names. */
+export function launchChromium(proxy: string | null = null): Promise<Browser> {
+  return chromium.launch({
     executablePath: "/usr/bin/chromium",
     args: [
       "--no-sandbox",
@@ -32,8 +32,13 @@ if (import.meta.main) {
       "--disable-sync",
     ],
     // Chromium passes loopback by its proxy unless told otherwise.
-    ...(proxy === "-" ? {} : { proxy: { server: proxy, bypass: "<-loopback>" } }),
+    ...(proxy !== null && { proxy: { server: proxy, bypass: "<-loopback>" } }),
   });
+}
+
+if (import.meta.main) {
+  const [proxy = "-", ...urls] = Deno.args;
+  const browser = await launchChromium(proxy === "-" ? null : proxy);
   const page = await browser.newPage();
   for (const url of urls) {
     const answer = (await page.goto(url))!;

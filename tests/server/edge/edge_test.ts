@@ -125,6 +125,34 @@ Deno.test("ranges: parts of what is stored; the rest is asked for when somebody 
   assertEquals(here.origins.requests.length, 3);
 });
 
+Deno.test("Cache-Status says partial wherever an origin has a part in the answer, and only there", async () => {
+  const content = pattern(3_000_000);
+  const body = new ManualBody();
+  await using here = world((request, number) => {
+    if (number < 4) return objectOrigin({ content, etag: '"1"' })(request, number);
+    body.push(content.subarray(1_966_080, 2_100_000));
+    return { status: 206, fields: [FRESH, ["etag", '"1"'], ["content-range", "bytes 1966080-2999999/3000000"]], body };
+  });
+  const says = async (range: string | null) => {
+    const { text, headers } = await here.get("/a", range === null ? [] : [["range", range]]);
+    return [text.length, headers.get("cache-status")];
+  };
+  assertEquals(await says("bytes=0-99999"), [100_000, "edge;fwd=uri-miss;fwd-status=206;stored"]);
+  assertEquals(await says("bytes=0-99999"), [100_000, "edge;hit;ttl=60"]);
+  assertEquals(await says("bytes=0-999999"), [1_000_000, "edge;fwd=partial;stored"], "held is only how it begins");
+  const two = await says("bytes=0-1,1300000-1300001");
+  assertEquals(two[1], "edge;fwd=partial;stored", "of two ranges only one is held");
+  const { body: slow } = await here.edge.answer(asking("/a", { fields: [["range", "bytes=2000000-"]] }));
+  assertEquals(await says("bytes=2000000-2000009"), [10, "edge;hit;ttl=60"]);
+  const joined = await here.edge.answer(asking("/a", { fields: [["range", "bytes=2000000-"]] }));
+  assertStringIncludes(new Map(joined.headers).get("cache-status")!, "hit", "what comes, comes for another");
+  body.push(content.subarray(2_100_000)).end();
+  assertEquals((await textOf(slow)).length, 1_000_000);
+  assertEquals((await textOf(joined.body)).length, 1_000_000);
+  assertEquals(await says("bytes=1966080-2999999"), [1_033_920, "edge;hit;ttl=60"]);
+  assertEquals(here.origins.requests.length, 4);
+});
+
 Deno.test("a thousand ranges are one answer, the whole", async () => {
   const content = pattern(1000);
   await using here = world(objectOrigin({ content, etag: '"1"' }));
