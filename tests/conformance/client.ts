@@ -1,16 +1,17 @@
 /**
  * The suite's client, a program of its own since the suite keeps one run's state in its modules:
- * `client.ts BASE [ID [--verbose]]` prints `{ [id]: true | [kind of failure, message] }` as its last line.
+ * `client.ts BASE ID,ID,… [--verbose]` prints `{ [id]: true | [kind of failure, message] }` as its last line.
  */
 import { getResults, runTests } from "http-cache-tests/client/runner.mjs";
 import fetch from "node-fetch";
 import { groups } from "./suite_tests.ts";
 
 if (import.meta.main) {
-  const [base, id, verbose] = Deno.args;
+  const [base, ids, verbose] = Deno.args;
+  const named = new Set(ids!.split(","));
   const wanted = groups.map((group) => ({
     ...group,
-    tests: group.tests.filter((test) => !id || test.id === id).map((test) => ({
+    tests: group.tests.filter((test) => named.has(test.id)).map((test) => ({
       ...test,
       dump: verbose !== undefined,
     })),

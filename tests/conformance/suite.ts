@@ -1,6 +1,6 @@
 /** Runs `npm:http-cache-tests` against a cache, and judges what it saw as the suite's own pages do. */
 import { fromFileUrl } from "@std/path";
-import { groups, type Kind } from "./suite_tests.ts";
+import { breaksHttp, groups, type Kind } from "./suite_tests.ts";
 
 /**
  * What came of a test. `pass` and `fail` are what they say (of a `check`: yes and no). `depends`: a test that this one
@@ -25,21 +25,28 @@ type Raw = true | [kind: string, message: string];
 
 /**
  * Runs all tests, or the one with this `id`, against the cache at `base` (`http://HOST:PORT`), behind which the
- * suite's origin stands. Takes some 20 s: its tests wait for what they stored to become old, a hundred at a time.
+ * suite's origin stands. Takes some 25 s: its tests wait for what they stored to become old, a hundred at a time.
  *
- * @throws Error where the client ended without results.
+ * @throws Error where the suite has no such test, or its client ended without results.
  */
 export async function runSuite(
   base: string,
   { id, verbose = false }: { id?: string; verbose?: boolean } = {},
 ): Promise<TestResult[]> {
-  if (id !== undefined && !groups.some(({ tests }) => tests.some((test) => test.id === id))) {
-    throw new Error(`the suite has no test "${id}"`);
+  const tests = groups.flatMap(({ tests }) => tests);
+  if (id !== undefined) {
+    if (!tests.some((test) => test.id === id)) throw new Error(`the suite has no test "${id}"`);
+    return judge(await runClient(base, [id], verbose), true);
   }
+  const ids = (last: boolean) => tests.filter((test) => breaksHttp(test) === last).map((test) => test.id);
+  return judge({ ...await runClient(base, ids(false), false), ...await runClient(base, ids(true), false) });
+}
+
+async function runClient(base: string, ids: readonly string[], verbose: boolean): Promise<Record<string, Raw>> {
   const [config, client] = ["../../deno.json", "client.ts"].map((path) => fromFileUrl(new URL(path, import.meta.url)));
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--allow-net", "--allow-env", "--allow-read", "--config", config!, client!, base]
-      .concat(id ?? [], id && verbose ? "--verbose" : []),
+      .concat(ids.join(","), verbose ? "--verbose" : []),
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -47,9 +54,9 @@ export async function runSuite(
   const text = new TextDecoder();
   const lines = text.decode(stdout).trimEnd().split("\n");
   const last = lines.pop()!;
-  if (verbose && lines.length > 0) console.log(lines.join("\n"));
+  if (lines.length > 0) console.log(lines.join("\n"));
   if (!success) throw new Error(`the suite's client ended without results: ${text.decode(stderr)}`);
-  return judge(JSON.parse(last), id !== undefined);
+  return JSON.parse(last);
 }
 
 /** What the results say; `alone`: the test ran without those that it depends on. */

@@ -15,6 +15,11 @@ export interface SuiteTest {
   readonly depends_on?: readonly string[];
   /** Only for a browser's cache. */
   readonly browser_only?: boolean;
+  readonly requests: readonly {
+    /** The origin closes the connection in place of an answer. */
+    readonly disconnect?: boolean;
+    readonly response_headers?: readonly (readonly [name: string, ...rest: unknown[]])[];
+  }[];
 }
 
 /** Tests of one matter. */
@@ -27,3 +32,13 @@ export interface SuiteGroup {
 /** All groups; tests for browsers only are left out. */
 export const groups: readonly SuiteGroup[] = [...baseGroups as SuiteGroup[], surrogateGroup as SuiteGroup]
   .map((group) => ({ ...group, tests: group.tests.filter((test) => !test.browser_only) }));
+
+/**
+ * True where the origin breaks HTTP on purpose: closes without an answer, or lies about the length. A cache that then
+ * takes it for sick for a while, and may, must not fail other tests by that: these run after all others.
+ */
+export function breaksHttp({ requests }: SuiteTest): boolean {
+  return requests.some(({ disconnect, response_headers = [] }) =>
+    disconnect || response_headers.some(([name]) => name === "Content-Length" || name === "Transfer-Encoding")
+  );
+}
