@@ -23,7 +23,9 @@ export function problemOf(error: unknown, log: Logger): Problem {
     log.error("unexpected error", { error });
     return problem(500, { detail: "Something unexpected went wrong here; the log has the particulars" });
   }
-  if (error.status >= 500) log.warn(error.message, error.cause ? { cause: error.cause } : {});
+  // Who asks origins says once that one is out, and not with every request that it costs.
+  const level = error.status < 500 ? null : error.source === "origin" ? "debug" : "warn";
+  if (level) log[level](error.message, error.cause ? { cause: error.cause } : {});
   return problem(error.status, {
     detail: error.message,
     ...(error.fields.length ? { errors: error.fields } : {}),

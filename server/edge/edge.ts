@@ -43,6 +43,7 @@ import {
   originConditions,
   parseContentRange,
   type RuleSettings,
+  tagFields,
   toStored,
   validationFields,
   variedOf,
@@ -273,7 +274,9 @@ export class Edge {
       done.ttlMs = freshUntil(response, nowMs, rules) - nowMs;
       this.#hot.offer(entry, nowMs);
     }
-    return this.#sign(answered, done);
+    // A sibling keeps what it gets, and must find it by its tags; nobody else is told of them.
+    const tagged = fieldOf(asked.fields, SIBLING_FIELD) === null ? [] : tagFields(response.tags);
+    return this.#sign({ ...answered, headers: [...answered.headers, ...tagged] }, done);
   }
 
   /** Validates in the background (RFC 5861 §3). */

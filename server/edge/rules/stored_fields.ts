@@ -59,6 +59,15 @@ export function tagsOf(fields: Lines): string[] {
   return [...tags];
 }
 
+/** The fields that say these tags: the inverse of {@link tagsOf}. One with a comma has no space, and the other way round. */
+export function tagFields(tags: readonly string[]): HeaderLine[] {
+  const fields: HeaderLine[] = [];
+  const [plain, withComma] = [tags.filter((tag) => !tag.includes(",")), tags.filter((tag) => tag.includes(","))];
+  if (plain.length) fields.push(["cache-tag", plain.join(",")]);
+  if (withComma.length) fields.push(["surrogate-key", withComma.join(" ")]);
+  return fields;
+}
+
 /** True where a response says what it is tagged with, if only with nothing. */
 export function tells(fields: Lines): boolean {
   return fields.some(([name]) => name === "surrogate-key" || name === "cache-tag");

@@ -332,3 +332,11 @@ Deno.test("finished answers: for what was served from memory, as long as it is t
   await here.edge.purge({ keys: ["/a"], prefixes: [], tags: [] }, { soft: true });
   assertEquals(here.edge.hot("/a"), null);
 });
+
+Deno.test("a sibling is told the tags of what it gets; viewers are not", async () => {
+  await using here = world(() => ({ fields: [FRESH, ["surrogate-key", "a b"]], body: "x" }));
+  const viewer = await here.get("/a");
+  assertEquals([viewer.headers.get("surrogate-key"), viewer.headers.get("cache-tag")], [null, null]);
+  const sibling = await here.get("/a", [["metacdn-sibling", "x;log=1;head=0"]]);
+  assertEquals(sibling.headers.get("cache-tag"), "a,b");
+});

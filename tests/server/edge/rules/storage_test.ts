@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { judgeStorage, toStored } from "../../../../server/edge/rules/mod.ts";
+import { tagFields, tagsOf } from "../../../../server/edge/rules/stored_fields.ts";
 import { answer, get, httpDate, NOW, SECOND, SETTINGS, stored } from "./kit.ts";
 
 /** "" where it may be stored, else why not. */
@@ -203,4 +204,12 @@ Deno.test("tags are bounded, in number and in length", () => {
   assertEquals(tags.length, 1024);
   assert(tags.every((tag) => tag.length <= 1024));
   assertEquals(stored("Surrogate-Key:  a   b a\nCache-Tag: , c d ,a").tags, ["a", "b", "c d"]);
+});
+
+Deno.test("tags go from edge to edge as they are", () => {
+  const fields: [string, string][] = [["surrogate-key", "a b,c  d"], ["cache-tag", "two words, x ,a"]];
+  const tags = tagsOf(fields);
+  assertEquals(tags, ["a", "b,c", "d", "two words", "x"]);
+  assertEquals(tagsOf(tagFields(tags)).sort(), [...tags].sort());
+  assertEquals(tagFields([]), []);
 });
