@@ -1,6 +1,6 @@
 /** Runs `npm:http-cache-tests` against a cache, and judges what it saw as the suite's own pages do. */
 import { fromFileUrl } from "@std/path";
-import { breaksHttp, groups, type Kind } from "./suite_tests.ts";
+import { groups, type Kind, looksSick } from "./suite_tests.ts";
 
 /**
  * What came of a test. `pass` and `fail` are what they say (of a `check`: yes and no). `depends`: a test that this one
@@ -25,7 +25,7 @@ type Raw = true | [kind: string, message: string];
 
 /**
  * Runs all tests, or the one with this `id`, against the cache at `base` (`http://HOST:PORT`), behind which the
- * suite's origin stands. Takes some 25 s: its tests wait for what they stored to become old, a hundred at a time.
+ * suite's origin stands. Takes some 25 s: its tests wait for what they stored to become old, up to a hundred at a time.
  *
  * @throws Error where the suite has no such test, or its client ended without results.
  */
@@ -36,17 +36,22 @@ export async function runSuite(
   const tests = groups.flatMap(({ tests }) => tests);
   if (id !== undefined) {
     if (!tests.some((test) => test.id === id)) throw new Error(`the suite has no test "${id}"`);
-    return judge(await runClient(base, [id], verbose), true);
+    return judge(await runClient(base, [id], { verbose }), true);
   }
-  const ids = (last: boolean) => tests.filter((test) => breaksHttp(test) === last).map((test) => test.id);
-  return judge({ ...await runClient(base, ids(false), false), ...await runClient(base, ids(true), false) });
+  const ids = (sick: boolean) => tests.filter((test) => looksSick(test) === sick).map((test) => test.id);
+  const most = await runClient(base, ids(false), { together: 100 });
+  return judge({ ...most, ...await runClient(base, ids(true), { together: 8 }) });
 }
 
-async function runClient(base: string, ids: readonly string[], verbose: boolean): Promise<Record<string, Raw>> {
+async function runClient(
+  base: string,
+  ids: readonly string[],
+  { together = 1, verbose = false }: { together?: number; verbose?: boolean },
+): Promise<Record<string, Raw>> {
   const [config, client] = ["../../deno.json", "client.ts"].map((path) => fromFileUrl(new URL(path, import.meta.url)));
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--allow-net", "--allow-env", "--allow-read", "--config", config!, client!, base]
-      .concat(ids.join(","), verbose ? "--verbose" : []),
+      .concat(String(together), ids.join(","), verbose ? "--verbose" : []),
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -18,6 +18,7 @@ export interface SuiteTest {
   readonly requests: readonly {
     /** The origin closes the connection in place of an answer. */
     readonly disconnect?: boolean;
+    readonly response_status?: readonly [status: number, ...rest: unknown[]];
     readonly response_headers?: readonly (readonly [name: string, ...rest: unknown[]])[];
   }[];
 }
@@ -34,11 +35,13 @@ export const groups: readonly SuiteGroup[] = [...baseGroups as SuiteGroup[], sur
   .map((group) => ({ ...group, tests: group.tests.filter((test) => !test.browser_only) }));
 
 /**
- * True where the origin breaks HTTP on purpose: closes without an answer, or lies about the length. A cache that then
- * takes it for sick for a while, and may, must not fail other tests by that: these run after all others.
+ * True where the origin looks sick on purpose: it closes without an answer, lies about the length, or answers 502 to 504.
+ * A cache may leave such an origin alone for a while, and must not fail other tests by that: these run after all others,
+ * and few at a time.
  */
-export function breaksHttp({ requests }: SuiteTest): boolean {
-  return requests.some(({ disconnect, response_headers = [] }) =>
-    disconnect || response_headers.some(([name]) => name === "Content-Length" || name === "Transfer-Encoding")
+export function looksSick({ requests }: SuiteTest): boolean {
+  return requests.some(({ disconnect, response_status = [200], response_headers = [] }) =>
+    disconnect || [502, 503, 504].includes(response_status[0]) ||
+    response_headers.some(([name]) => name === "Content-Length" || name === "Transfer-Encoding")
   );
 }
