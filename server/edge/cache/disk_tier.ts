@@ -49,7 +49,7 @@ export interface Host {
   /** An entry is not on disk any more, and shall not be found. */
   evicted(entry: TieredEntry): void;
   /** A buffer has left for the disk, or could not. */
-  left(buffer: SliceBuffer, stored: boolean): void;
+  left(buffer: SliceBuffer): void;
   /** Nothing on disk is known any more. */
   reset(): void;
 }
@@ -388,7 +388,6 @@ export class DiskTier {
   async #writeBatch(buffers: SliceBuffer[]): Promise<void> {
     const names: string[] = [];
     let begun: Leaving[] = [];
-    let stored = new Set<SliceBuffer>();
     try {
       if (this.well) {
         await this.#makeRoom(buffers.reduce((sum, { entry, size }) => sum + pages(size) + rowBytes(entry), 0));
@@ -402,7 +401,7 @@ export class DiskTier {
           await Promise.allSettled(writes);
           await Promise.all(writes);
         }
-        if (this.#index) stored = this.#save(this.#index, leaving);
+        if (this.#index) this.#save(this.#index, leaving);
         begun = [];
         await this.#files.remove(this.#doomed.splice(0));
         if (this.#failing && buffers.length > 0) {
@@ -415,7 +414,7 @@ export class DiskTier {
       await this.#files.remove(begun.map(({ buffer: { entry, number } }) => [entry.id, number]));
     }
     for (const name of names) this.#writing.delete(name);
-    for (const buffer of buffers) if (!buffer.entry.gone) this.host.left(buffer, stored.has(buffer));
+    for (const buffer of buffers) if (!buffer.entry.gone) this.host.left(buffer);
   }
 
   #toLeave(buffer: SliceBuffer): Leaving {
@@ -501,19 +500,18 @@ export class DiskTier {
     }
   }
 
-  /** Brings all rows up to date in one transaction. The buffers that are stored now. */
-  #save(index: Index, leaving: readonly Leaving[] = []): Set<SliceBuffer> {
-    const stored = new Set<SliceBuffer>();
+  /** Brings all rows up to date in one transaction. */
+  #save(index: Index, leaving: readonly Leaving[] = []): void {
     const dirty = new Set(this.#dirty);
     for (const { buffer } of leaving) if (!buffer.entry.gone) dirty.add(buffer.entry);
-    if (dirty.size === 0 && this.#removed.size === 0 && this.#uses.length === 0) return stored;
+    if (dirty.size === 0 && this.#removed.size === 0 && this.#uses.length === 0) return;
     const before = new Map([...dirty].map((entry) => [entry, { ...stateOf(entry) }]));
     try {
       index.atOnce(() => {
         for (const id of this.#removed) this.#removeRows(index, id);
         for (const [entry, number, frequency] of this.#uses) index.setFrequency(entry, number, frequency);
         for (const each of leaving) {
-          if (!each.buffer.entry.gone && this.#saveBuffer(index, each)) stored.add(each.buffer);
+          if (!each.buffer.entry.gone) this.#saveBuffer(index, each);
         }
         for (const entry of dirty) this.#saveEntry(index, entry);
       });
@@ -527,7 +525,6 @@ export class DiskTier {
     this.#removed.clear();
     this.#uses = [];
     this.#evict(0, this.options.limit);
-    return stored;
   }
 
   #saveEntry(index: Index, entry: TieredEntry): void {
@@ -537,16 +534,16 @@ export class DiskTier {
     this.#savePart(index, entry, HEAD, bytes, []);
   }
 
-  #saveBuffer(index: Index, { buffer, before, runs }: Leaving): boolean {
+  #saveBuffer(index: Index, { buffer, before, runs }: Leaving): void {
     const { entry, number } = buffer;
     if (isInline(buffer)) {
       index.putBody(entry.id, buffer.whole(entry.response.length!)!);
       entry.inline = true;
       entry.stored = [{ start: 0, end: entry.response.length! }];
-      return true;
+      return;
     }
     // What was lost meanwhile is not there, whatever the runs say.
-    if (before && entry.slices.get(number) !== before && index.part(entry.id, number) === null) return false;
+    if (before && entry.slices.get(number) !== before && index.part(entry.id, number) === null) return;
     const range = rangeOf(number);
     if (entry.inline) { // it has become longer
       index.removeBody(entry.id);
@@ -562,7 +559,6 @@ export class DiskTier {
     this.#savePart(index, entry, number, bytesOnDisk(runs), runs);
     // An entry that grows outlives its first slices.
     use(entry);
-    return true;
   }
 
   #savePart(index: Index, entry: TieredEntry, number: number, bytes: number, runs: readonly Run[]): void {

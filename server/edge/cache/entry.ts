@@ -10,7 +10,7 @@ import type { SliceBuffer } from "./slice_buffer.ts";
 
 /** What an entry asks of the cache that it is in. */
 export interface Keeper {
-  /** It was used, and its body is not in memory. */
+  /** It was used. */
   used(entry: TieredEntry): void;
   /** Its response was replaced. */
   changed(entry: TieredEntry): void;
@@ -64,12 +64,7 @@ export class TieredEntry implements Entry {
 
   use(): void {
     use(this);
-    if (this.head) use(this.head);
-    if (this.body === null) this.keeper.used(this);
-    else {
-      const buffer = this.buffers.get(0);
-      if (buffer) use(buffer);
-    }
+    this.keeper.used(this);
   }
 
   update(response: StoredResponse): void {

@@ -1,77 +1,79 @@
 /**
  * The tier in memory: buffers that are on their way to the disk, which stay until they are there, and others, of which
- * S3-FIFO says which goes when room is short. Its limit always holds.
+ * W-TinyLFU says which goes when room is short. Its limit always holds.
  */
-import { Ghosts, List, S3Fifo } from "./s3_fifo.ts";
+import { TinyLfu } from "./tiny_lfu.ts";
 import type { SliceBuffer } from "./slice_buffer.ts";
 
-/** A body that takes more than this part of the tier must have been used before, lately. */
-const LARGE_SHARE = 0.01;
 /** The part of the tier that buffers on their way may take. */
 const DIRTY_SHARE = 0.5;
 
 /** Counts bytes, and makes room. */
 export class MemoryTier {
-  readonly #ghosts = new Ghosts();
-  readonly #policy = new S3Fifo<SliceBuffer>(new List(), new List(), this.#ghosts);
+  readonly #policy: TinyLfu<SliceBuffer>;
   #dirty = 0;
 
-  /** @param onEvict hears of each buffer that had to go, when it is out already */
-  constructor(readonly limit: number, readonly onEvict: (buffer: SliceBuffer) => void) {}
+  /**
+   * @param bySize whether a large body must be worth all the small ones that go for it: where there is a disk, a hit
+   * saves a request's work whatever its size; where there is none, it saves its bytes as well
+   * @param onEvict hears of each buffer that had to go, when it is out already
+   */
+  constructor(
+    readonly limit: number,
+    { bySize }: { bySize: boolean },
+    readonly onEvict: (buffer: SliceBuffer) => void,
+  ) {
+    this.#policy = new TinyLfu(limit, bySize);
+  }
 
   /** Of all buffers, with what they need beside their bytes. */
   get bytes(): number {
     return this.#dirty + this.#policy.bytes;
   }
 
-  /** Of those that are on their way. */
-  get dirtyBytes(): number {
-    return this.#dirty;
-  }
-
   /** Where so many more may be on their way, room for them. */
   reserve(bytes: number): boolean {
     if (bytes > 0 && this.#dirty + bytes > DIRTY_SHARE * this.limit) return false;
     this.#dirty += bytes;
-    this.#fit(0);
+    this.#fit();
     return true;
   }
 
-  /** A buffer that is not on its way (any more) stays, as long as there is room. */
+  /** A buffer that is not on its way (any more) stays, as long as it is worth its room. */
   insert(buffer: SliceBuffer): void {
-    this.#fit(buffer.size);
     buffer.bytes = buffer.size;
-    buffer.in = true;
     this.#policy.insert(buffer);
-    this.#fit(0);
+    this.#fit();
   }
 
-  /** Whether a body may come in that can be read from disk as well: a large one must have earned it. */
-  admits({ size, frequency, print }: { size: number; frequency: number; print: number }): boolean {
-    if (size > this.limit) return false;
-    if (size <= LARGE_SHARE * this.limit || frequency > 1) return true;
-    const known = this.#ghosts.take(print);
-    this.#ghosts.add(print);
-    return known;
+  /** A buffer here was used. */
+  use(buffer: SliceBuffer): void {
+    if (buffer.list) this.#policy.use(buffer);
+    else this.#policy.seen(buffer.print);
+  }
+
+  /** A body that is not here was used; whether it is worth to be brought here. */
+  wants(print: number, size: number): boolean {
+    this.#policy.seen(print);
+    return size <= this.limit && this.#policy.uses(print) > 1 &&
+      this.#policy.admits(print, size, this.limit - this.#dirty);
   }
 
   /** Makes room for what a buffer here will take. */
   resize(buffer: SliceBuffer, bytes: number): void {
     this.#policy.resize(buffer, bytes);
-    this.#fit(0);
+    this.#fit();
   }
 
   /** A buffer here goes. */
   remove(buffer: SliceBuffer): void {
-    buffer.in = false;
     this.#policy.remove(buffer);
   }
 
-  #fit(more: number): void {
-    while (this.bytes + more > this.limit) {
-      const buffer = this.#policy.evict();
+  #fit(): void {
+    while (true) {
+      const buffer = this.#policy.evict(this.limit - this.#dirty);
       if (buffer === null) return;
-      buffer.in = false;
       this.onEvict(buffer);
     }
   }

@@ -1,7 +1,8 @@
 /** Bytes of one slice of a body in memory: on their way to the disk, or to be read again and again. */
 import type { ByteRange } from "../../serve/range.ts";
 import { addRange, heldUntil } from "./ranges.ts";
-import type { Item, Linked } from "./s3_fifo.ts";
+import type { List } from "./list.ts";
+import type { TinyItem } from "./tiny_lfu.ts";
 import type { StoredResponse } from "../response.ts";
 import type { TieredEntry } from "./entry.ts";
 
@@ -13,18 +14,15 @@ export const OVERHEAD_BYTES = 512;
 const LEAST_BYTES = 4096;
 
 /** Grows with what is written; knows which of its bytes were. */
-export class SliceBuffer implements Item, Linked {
+export class SliceBuffer implements TinyItem {
   // As an item of the tier in memory.
   bytes = 0;
-  frequency = 0;
-  main = false;
+  list: List<this> | null = null;
   before: this | null = null;
   after: this | null = null;
+  /** Where the last read of it ended; -1 before any. */
 
   readUntil = -1;
-
-  /** True while it is in a queue of eviction. */
-  in = false;
   /** True while its bytes are on no disk and shall be there. */
   dirty = false;
   /** While it is being written to disk nothing may be added; over when this is. */

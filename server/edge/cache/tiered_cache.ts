@@ -11,7 +11,6 @@ import { Families, type Family } from "./families.ts";
 import { type EntryRow, HEAD, printOf } from "./index.ts";
 import { MemoryTier } from "./memory_tier.ts";
 import { addRange, gapsIn, heldUntil, isWhole } from "./ranges.ts";
-import { useFrom } from "./s3_fifo.ts";
 import { type Purge, purgeOf } from "./selection.ts";
 import { SLICE_BYTES, SliceBuffer } from "./slice_buffer.ts";
 
@@ -46,7 +45,8 @@ export class TieredCache implements Cache, Keeper, Host {
   #closed = false;
 
   constructor(readonly options: TieredOptions) {
-    this.#memory = new MemoryTier(options.memoryBytes, (buffer) => this.#evictBuffer(buffer));
+    const bySize = options.disk !== null;
+    this.#memory = new MemoryTier(options.memoryBytes, { bySize }, (buffer) => this.#evictBuffer(buffer));
     // Without a disk nothing else knows them.
     const most = options.disk ? MOST_FAMILIES : Infinity;
     this.#families = new Families(most, ({ entries }) => this.#disk?.left(entries));
@@ -140,11 +140,17 @@ export class TieredCache implements Cache, Keeper, Host {
   // What an entry asks.
 
   used(entry: TieredEntry): void {
+    if (entry.gone) return;
+    if (entry.head) this.#memory.use(entry.head);
+    if (entry.body !== null) {
+      const buffer = entry.buffers.get(0);
+      if (buffer) this.#memory.use(buffer);
+      return;
+    }
     const { length } = entry.response;
-    if (!this.#disk || entry.gone || entry.loading || entry.frequency < 2 || this.#loads >= MOST_LOADS) return;
     if (length === null || length > this.options.largestInMemory || !isWhole(entry.stored, length)) return;
-    const { frequency } = entry;
-    if (this.#memory.admits({ size: length, frequency, print: printOf(entry.key, 0) })) void this.#load(entry, length);
+    const wanted = this.#memory.wants(printOf(entry.key, 0), length);
+    if (wanted && !entry.loading && this.#loads < MOST_LOADS) void this.#load(entry, length);
   }
 
   changed(entry: TieredEntry): void {
@@ -192,7 +198,7 @@ export class TieredCache implements Cache, Keeper, Host {
       const buffer = entry.buffers.get(Math.floor(at / SLICE_BYTES));
       let count = buffer?.read(at % SLICE_BYTES, rest) ?? 0;
       if (count > 0) {
-        if (!entry.body) useFrom(buffer!, at, at + count);
+        this.#readFrom(buffer!, at, at + count);
       } else if (heldUntil(entry.stored, at) > at) count = await this.#disk!.read(entry, at, rest);
       if (count === 0) break;
       done += count;
@@ -210,16 +216,13 @@ export class TieredCache implements Cache, Keeper, Host {
     this.#leave(entry);
   }
 
-  left(buffer: SliceBuffer, stored: boolean): void {
+  left(buffer: SliceBuffer): void {
     const { entry, number } = buffer;
     if (!buffer.dirty || entry.buffers.get(number) !== buffer) return;
     this.#memory.reserve(-buffer.size);
     buffer.dirty = false;
-    const whole = entry.body !== null;
-    const { size, print } = buffer;
-    // Where the disk fails, memory is the only place for it.
-    const stays = whole && (!stored || this.#memory.admits({ size, print, frequency: entry.frequency }));
-    if (stays) this.#memory.insert(buffer);
+    // Also where the disk failed: memory is the only place for it.
+    if (entry.body !== null) this.#insert(buffer);
     else this.#forget(buffer);
   }
 
@@ -353,6 +356,12 @@ export class TieredCache implements Cache, Keeper, Host {
     this.#memory.insert(buffer);
   }
 
+  /** One reader is one use, however many reads that takes; of a whole body in one piece its owner tells. */
+  #readFrom(buffer: SliceBuffer, start: number, end: number): void {
+    if (start !== buffer.readUntil && !buffer.entry.body) this.#memory.use(buffer);
+    buffer.readUntil = end;
+  }
+
   #evictBuffer(buffer: SliceBuffer): void {
     const { entry } = buffer;
     if (buffer === entry.head) {
@@ -394,7 +403,7 @@ export class TieredCache implements Cache, Keeper, Host {
     entry.gone = true;
     entry.stored = [];
     this.#clear(entry);
-    if (entry.head?.in) this.#memory.remove(entry.head);
+    if (entry.head?.list) this.#memory.remove(entry.head);
   }
 
   /** Nothing of its body is held any more. */
@@ -408,7 +417,7 @@ export class TieredCache implements Cache, Keeper, Host {
   #clear(entry: TieredEntry): void {
     for (const buffer of entry.buffers.values()) {
       if (buffer.dirty) this.#memory.reserve(-buffer.size);
-      else if (buffer.in) this.#memory.remove(buffer);
+      else if (buffer.list) this.#memory.remove(buffer);
       buffer.dirty = false;
       this.#disk?.forgotten(buffer);
     }
