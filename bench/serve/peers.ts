@@ -18,7 +18,7 @@ export interface Contestant extends AsyncDisposable {
   http: string;
   https: string | null;
   /** Where a file is whose answer comes from disk, if that is another server. */
-  disk?: { http: string; https: string | null };
+  disk?: Pick<Contestant, "http" | "https" | "pids">;
   /** Its processes, those that they have started included in what they use. */
   pids: number[];
 }
