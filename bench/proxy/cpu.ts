@@ -15,7 +15,8 @@ export async function cpuMs(pids: readonly number[]): Promise<number> {
   return ticks * TICK_MS;
 }
 
-async function withChildren(pids: readonly number[]): Promise<number[]> {
+/** Processes, and those that they have started. */
+export async function withChildren(pids: readonly number[]): Promise<number[]> {
   const all = [...pids];
   for (const pid of pids) {
     const text = await read(`/proc/${pid}/task/${pid}/children`);

@@ -10,15 +10,24 @@ export interface Load {
 }
 
 /**
- * Asks for a URL on 32 connections.
+ * Asks for a URL on 32 connections, unless told otherwise.
  * @throws {Error} where an answer was not a success: a fast 502 must not win
  */
 export async function load(
   url: string,
-  { seconds, connections = 32 }: { seconds: number; connections?: number },
+  { seconds, connections = 32, headers = [] }: { seconds: number; connections?: number; headers?: string[] },
 ): Promise<Load> {
   const { stdout } = await new Deno.Command("wrk", {
-    args: ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "--timeout", "30s", url],
+    args: [
+      "-t1",
+      `-c${connections}`,
+      `-d${seconds}s`,
+      "--latency",
+      "--timeout",
+      "30s",
+      ...headers.flatMap((header) => ["-H", header]),
+      url,
+    ],
   }).output();
   const text = new TextDecoder().decode(stdout);
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
