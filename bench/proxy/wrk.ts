@@ -11,12 +11,20 @@ export interface Load {
 
 /**
  * Asks for a URL on 32 connections, unless told otherwise.
+ * @param options.script in Lua: which request is next
  * @throws {Error} where an answer was not a success: a fast 502 must not win
  */
 export async function load(
   url: string,
-  { seconds, connections = 32, headers = [] }: { seconds: number; connections?: number; headers?: string[] },
+  { seconds, connections = 32, headers = [], script }: {
+    seconds: number;
+    connections?: number;
+    headers?: string[];
+    script?: string;
+  },
 ): Promise<Load> {
+  const file = script === undefined ? null : await Deno.makeTempFile({ suffix: ".lua" });
+  if (file) await Deno.writeTextFile(file, script!);
   const { stdout } = await new Deno.Command("wrk", {
     args: [
       "-t1",
@@ -26,9 +34,11 @@ export async function load(
       "--timeout",
       "30s",
       ...headers.flatMap((header) => ["-H", header]),
+      ...(file ? ["-s", file] : []),
       url,
     ],
   }).output();
+  if (file) await Deno.remove(file);
   const text = new TextDecoder().decode(stdout);
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
   if (!perSecond || /Non-2xx|Socket errors/.test(text)) throw new Error(`wrk ${url}:\n${text}`);

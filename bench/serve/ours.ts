@@ -1,13 +1,37 @@
 /** Our side of the comparison: what {@link OURS} can start. */
 import { freePort } from "../proxy/ports.ts";
 import { run, startProgram } from "../kit.ts";
-import type { Contestant, Task } from "./peers.ts";
+import { type Contestant, startNginx, type Task } from "./peers.ts";
 
-/** By the word of `--ours`. An edge, with an origin behind it, has its place here too. */
+/** By the word of `--ours`. */
 export const OURS: Record<string, (task: Task) => Promise<Contestant>> = {
   content: (task) => startContent(task),
   "no-front": (task) => startContent(task, ["--no-front"]),
+  edge: (task) => startEdge(task),
 };
+
+/** Two edges before one nginx: one keeps what is hot in memory, one has little of it. */
+async function startEdge(task: Task): Promise<Contestant> {
+  const policy = `${task.folder}/policy.json`;
+  await Deno.writeTextFile(policy, JSON.stringify({ rules: [{ glob: "/**", maxAgeSeconds: 86_400 }] }));
+  const origin = await startNginx(task);
+  const edge = async (name: string, memory: string) => {
+    await Deno.mkdir(`${task.folder}/${name}`);
+    return await startServer({ ...task, files: `${task.folder}/${name}`, folder: `${task.folder}/${name}-data` }, [
+      ...["--role", "edge", "--origin", origin.http, "--cache-policy", policy, "--memory-size", memory],
+    ]);
+  };
+  const hot = await edge("hot", "512MiB");
+  const disk = await edge("disk", "16MiB");
+  return {
+    ...hot,
+    disk,
+    miss: { http: hot.http, pids: hot.pids },
+    async [Symbol.asyncDispose]() {
+      for (const one of [hot, disk, origin]) await one[Symbol.asyncDispose]();
+    },
+  };
+}
 
 /** Two content servers with the files as their objects: one keeps them in memory, one reads them each time. */
 async function startContent(task: Task, flags: string[] = []): Promise<Contestant> {

@@ -19,13 +19,15 @@ export interface Contestant extends AsyncDisposable {
   https: string | null;
   /** Where a file is whose answer comes from disk, if that is another server. */
   disk?: Pick<Contestant, "http" | "https" | "pids">;
+  /** Where a query that nobody has asked for yet is a miss, which an origin answers; absent where there is no cache. */
+  miss?: Pick<Contestant, "http" | "pids">;
   /** Its processes, those that they have started included in what they use. */
   pids: number[];
 }
 
-/** nginx with sendfile, and a cache of open files. */
+/** nginx with sendfile, and a cache of open files; a third port has its own cache before it (proxy_cache). */
 export async function startNginx({ folder, files, cert, key }: Task): Promise<Contestant> {
-  const [http, https] = [freePort(), freePort()];
+  const [http, https, cached] = [freePort(), freePort(), freePort()];
   const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder};`);
   await Deno.writeTextFile(
     `${folder}/nginx.conf`,
@@ -39,10 +41,20 @@ export async function startNginx({ folder, files, cert, key }: Task): Promise<Co
          listen 127.0.0.1:${http} reuseport backlog=4096; listen 127.0.0.1:${https} ssl reuseport backlog=4096;
          root ${files};
        }
+       proxy_cache_path ${folder}/cache keys_zone=z:100m max_size=20g inactive=1h use_temp_path=off;
+       upstream origin { server 127.0.0.1:${http}; keepalive 64; }
+       server {
+         listen 127.0.0.1:${cached} reuseport backlog=4096;
+         location / {
+           proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection "";
+           proxy_cache z; proxy_cache_valid 200 1h; proxy_cache_lock on;
+         }
+       }
      }`,
   );
   const error = `${folder}/error.log`;
-  return await running("nginx", "nginx", ["-c", `${folder}/nginx.conf`, "-e", error], { http, https });
+  const nginx = await running("nginx", "nginx", ["-c", `${folder}/nginx.conf`, "-e", error], { http, https });
+  return { ...nginx, miss: { http: `http://127.0.0.1:${cached}`, pids: nginx.pids } };
 }
 
 /** lighttpd with sendfile. */

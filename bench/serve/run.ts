@@ -2,7 +2,7 @@
  * Ours against nginx, lighttpd, Varnish, httpd and a bare `Deno.serve`: the same files, the same clients (wrk, curl), in
  * turns, there and back.
  *
- *     deno run -P=bench bench/serve/run.ts [--rounds N] [--seconds N] [--only ROW,…] [--against NAME,…] [--ours content]
+ *     deno run -P=bench bench/serve/run.ts [--rounds N] [--seconds N] [--only ROW,…] [--against NAME,…] [--ours content|no-front|edge]
  *
  * Needs nginx, wrk and curl; of lighttpd, varnishd and apache2 those that are there take part. Prints a Markdown table of
  * medians, and of the ratio to nginx in the same round; the absolute figures are the machine's.
@@ -63,6 +63,21 @@ function byWrk(name: string, size: number, tls: boolean, { disk = false, connect
   };
 }
 
+/** Answers a second, each of them a miss that the same kind of nginx answers behind. */
+function byMiss(name: string, size: number): Row {
+  return {
+    name,
+    unit: "/s",
+    async measure({ miss }) {
+      if (!miss) return null;
+      // Another query each time, and in each run.
+      const script = `local n = 0\nrequest = function() n = n + 1; ` +
+        `return wrk.format("GET", "/${size}?${crypto.randomUUID()}-" .. n) end`;
+      return await loaded(miss.pids, `${miss.http}/${size}`, { script, connections: 16 });
+    },
+  };
+}
+
 /** Bytes a second of one long answer. */
 function byCurl(name: string, size: number, tls: boolean): Row {
   return {
@@ -88,6 +103,9 @@ const rows: Row[] = [
   byWrk("10 MiB hot TLS", 10 * MIB, true),
   byWrk("10 MiB disk", 10 * MIB, false, { disk: true }),
   byWrk("10 MiB disk TLS", 10 * MIB, true, { disk: true }),
+  byMiss("1 KiB miss", KIB),
+  byMiss("100 KiB miss", 100 * KIB),
+  byMiss("10 MiB miss", 10 * MIB),
   byCurl("1 GiB disk", 1024 * MIB, false),
   byCurl("1 GiB disk TLS", 1024 * MIB, true),
   {
@@ -180,7 +198,7 @@ async function line({ name, unit, measure }: Row): Promise<string> {
 async function loaded(
   pids: readonly number[],
   url: string,
-  options: { connections?: number; headers?: string[] } = {},
+  options: { connections?: number; headers?: string[]; script?: string } = {},
 ): Promise<Result> {
   const before = await cpuMs(pids);
   const { perSecond, requests } = await load(url, { seconds, ...options });

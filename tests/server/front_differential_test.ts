@@ -34,8 +34,8 @@ async function withBoth(run: (doors: Doors) => Promise<void>): Promise<void> {
     front: false,
     policy: (path) =>
       path.startsWith("/live/")
-        ? { cacheControl: "no-store", maxAgeSeconds: null }
-        : { cacheControl: "public, max-age=60", maxAgeSeconds: 60 },
+        ? { cacheControl: "no-store", maxAgeSeconds: null, cdnCacheControl: null }
+        : { cacheControl: "public, max-age=60", maxAgeSeconds: 60, cdnCacheControl: null },
   });
   const { server: { handler, application } } = server;
   const address = { hostname: "127.0.0.1", port: 0 };
