@@ -47,6 +47,7 @@ import {
   toStored,
   validationFields,
   variedOf,
+  withheldOf,
 } from "./rules/mod.ts";
 import { Uncacheable } from "./uncacheable.ts";
 import type { HeaderLine, StopSignal } from "../../runtime/http1/transport.ts";
@@ -93,7 +94,7 @@ export interface EdgeFigures {
 
 /** How a request to the origin ended. */
 type Landing =
-  | { kind: "stored"; entry: Entry; fill: Fill | null; status: number }
+  | { kind: "stored"; entry: Entry; fill: Fill | null; status: number; withheld: Lines }
   | { kind: "freshened"; entry: Entry }
   /** No origin gave a good answer, and the stale one may stand in. */
   | { kind: "stale"; entry: Entry; status: number | null }
@@ -254,7 +255,10 @@ export class Edge {
       ...(landing.kind === "stored" && { stored: true }),
       ...(!led && { collapsed: true }),
     };
-    return await this.#from(asked, landing.entry, handling, landing.kind === "stored" ? landing.fill : null);
+    if (landing.kind === "freshened") return await this.#from(asked, landing.entry, handling, null);
+    const answered = await this.#from(asked, landing.entry, handling, landing.fill);
+    // What private="…" and no-cache="…" name is not for others, but it is for who asked (RFC 9111 §5.2.2.4, §5.2.2.7).
+    return led ? { ...answered, headers: [...answered.headers, ...landing.withheld] } : answered;
   }
 
   /** The answer from an entry. @throws {Changed} where it cannot be completed */
@@ -317,7 +321,11 @@ export class Edge {
       response = await origins.send(request);
     } catch (error) {
       const failed = error instanceof CdnError && error.source === "origin";
-      if (failed && found && this.#mayStandIn(asked, found)) return { kind: "stale", entry: found, status: null };
+      if (failed && found) {
+        if (this.#mayStandIn(asked, found)) return { kind: "stale", entry: found, status: null };
+        // RFC 9111 §5.2.2.2: what must be validated and cannot be is a 504.
+        throw new CdnError(error.message, { source: "origin", status: 504, retry: true, cause: error });
+      }
       throw error;
     }
     response = this.#governed(asked, response);
@@ -346,9 +354,11 @@ export class Edge {
       throw new Changed("the origin's 304 is about another version");
     }
     const part = status === 206 ? parseContentRange(received) : null;
-    // A part whose length is not what its Content-Range says is nobody's to build on.
+    // A part whose length is not what its Content-Range says is nobody's to build on; one that does not begin with what
+    // was asked for would only be asked for again.
     const sound = status !== 206 ||
-      (part !== null && (response.contentLength ?? part.end - part.start) === part.end - part.start);
+      (part !== null && (response.contentLength ?? part.end - part.start) === part.end - part.start &&
+        range !== null && begins(range, part));
     const storable = sound && judgeStorage(asked, received, rules).store;
     if (!storable) {
       if (found && status < 500) this.#discard(found);
@@ -373,7 +383,7 @@ export class Edge {
       wanted,
     });
     if (fill) this.#completion.add(fill);
-    return { kind: "stored", entry, fill, status };
+    return { kind: "stored", entry, fill, status, withheld: withheldOf(response.headers) };
   }
 
   /** Whether it may be sent as it is now that the origin failed, which may have taken its time. */
@@ -517,6 +527,14 @@ function pathOf(target: string): string {
   } catch {
     return path;
   }
+}
+
+/** Whether a part has the first byte of the one range that was asked for. */
+function begins(range: string, { start, end, length }: { start: number; end: number; length: number | null }): boolean {
+  if (length === null) return false;
+  const selection = selectRanges(range, length, { most: 1 });
+  const wanted = selection.kind === "parts" ? selection.parts[0]! : null;
+  return wanted !== null && start <= wanted.start && wanted.start < end;
 }
 
 function isConditional({ fields }: Asked): boolean {

@@ -48,7 +48,7 @@ export function createOrigins({
   const names = new Set(urls.map(parseOriginUrl));
   if (names.size === 0) throw new TypeError("There must be an origin");
   const own = transport ? null : ownTransport(ca, settings);
-  const parts = { transport: transport ?? own!, settings, now, random, schedule, log };
+  const parts = { transport: transport ?? own!, settings, now, random, schedule, log, alone: names.size === 1 };
   const origins = [...names].map((url) => new Origin(url, parts));
   return {
     send: (request) => new Search(origins, request, settings, now).run(),

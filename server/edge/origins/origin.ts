@@ -22,6 +22,8 @@ export interface OriginParts {
   random: () => number;
   schedule: Schedule;
   log: Logger;
+  /** There is no other to ask: then only what says that nobody would be answered by it takes it out. */
+  alone: boolean;
 }
 
 /** Answers after which another origin may do better. */
@@ -113,7 +115,7 @@ export class Origin {
     }
     const { status, headers, contentLength, timing } = response;
     if (isFailure(status)) this.#failures++;
-    if (isSick(status)) this.#failed(`it answered ${status}`);
+    if (isSick(status) && !this.#parts.alone) this.#failed(`it answered ${status}`);
     else if (status < 500 && this.#health.answered()) this.#isBack();
 
     const ended = (end: BodyEnd) => {
@@ -138,7 +140,8 @@ export class Origin {
     if (!(cause instanceof UpstreamError) || cause.kind === "aborted") return;
     this.#failures++;
     this.#parts.log.debug("an origin failed", { origin: this.url, ...request, reason: cause.message });
-    this.#failed(cause.message);
+    // A broken answer, like a 503, may be to one request alone, which anybody can send again and again.
+    if (!this.#parts.alone || cause.kind === "connect" || cause.kind === "timeout") this.#failed(cause.message);
   }
 
   #failed(why: string): void {

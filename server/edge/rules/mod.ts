@@ -10,7 +10,7 @@
 export type { Lines, ReceivedHead, RequestHead, RuleSettings, Times } from "./types.ts";
 export { decide, type Decision } from "./decide.ts";
 export { judgeStorage, toStored } from "./storage.ts";
-export { tagFields } from "./stored_fields.ts";
+export { tagFields, withheldOf } from "./stored_fields.ts";
 export { variedOf } from "./vary.ts";
 export { comparedWithHead, freshenedBy, sameRepresentation, validationFields } from "./validate.ts";
 export { freshen } from "./freshen.ts";

@@ -40,6 +40,12 @@ export function withoutWithheld(fields: HeaderLine[]): HeaderLine[] {
   return withheld.length === 0 ? fields : fields.filter(([name]) => !withheld.includes(name));
 }
 
+/** The fields that {@link withoutWithheld} leaves out. */
+export function withheldOf(fields: Lines): Lines {
+  const { withheld } = responseDirectives(fields);
+  return withheld.length === 0 ? [] : fields.filter(([name]) => withheld.includes(name));
+}
+
 function withDate(fields: HeaderLine[], responseMs: number): HeaderLine[] {
   const right = fields.find(([name, value]) => name === "date" && parseDate(value) !== null);
   const kept = fields.filter((line) => line[0] !== "date" || line === right);

@@ -340,3 +340,25 @@ Deno.test("a sibling is told the tags of what it gets; viewers are not", async (
   const sibling = await here.get("/a", [["metacdn-sibling", "x;log=1;head=0"]]);
   assertEquals(sibling.headers.get("cache-tag"), "a,b");
 });
+
+Deno.test("a field that is withheld from others goes to who asked", async () => {
+  await using here = world(() => ({
+    fields: [["cache-control", 'max-age=60, no-cache="set-cookie"'], ["set-cookie", "a=b"]],
+    body: "hello",
+  }));
+  const both = await Promise.all([here.get("/a"), here.get("/a")]);
+  assertEquals(both.map(({ headers }) => headers.get("set-cookie")), ["a=b", null]);
+  const third = await here.get("/a");
+  assertEquals([third.headers.get("set-cookie"), third.text], [null, "hello"]);
+  assertEquals(here.origins.requests.length, 1);
+});
+
+Deno.test("a part that is not what was asked for is passed on, and asked for once", async () => {
+  for (const range of ["bytes 0-4/10", "bytes 5-9/*"]) {
+    await using here = world(() => ({ status: 206, fields: [FRESH, ["content-range", range]], body: "01234" }));
+    const { status, headers, text } = await here.get("/a", [["range", "bytes=-5"]]);
+    assertEquals([status, headers.get("content-range"), text], [206, range, "01234"]);
+    assertEquals(here.origins.requests.length, 1);
+    assertEquals(here.cache.find("/a"), []);
+  }
+});

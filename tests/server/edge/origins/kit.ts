@@ -1,5 +1,7 @@
 /** What tests of origins share: a clock that stands still, requests, and answers read to their end. */
 import { bodyInit } from "../../../../runtime/http1/body_source.ts";
+import { createRawTransport } from "../../../../runtime/http1/raw_transport.ts";
+import { type Transport, UpstreamError } from "../../../../runtime/http1/transport.ts";
 import {
   createOrigins,
   type OriginRequest,
@@ -35,6 +37,26 @@ export class Clock {
       if (alarm.atMs <= this.#now && this.#alarms.delete(alarm)) alarm.action();
     }
   }
+}
+
+/** A client that reaches nobody as long as `down` says so. */
+export function reaching(down: () => boolean): Transport & Disposable {
+  const real = createRawTransport();
+  return {
+    // deno-lint-ignore require-await -- so that what is thrown rejects
+    async send(request) {
+      if (down()) throw new UpstreamError("Cannot connect: nobody there", "connect", false);
+      return real.send(request);
+    },
+    close: () => real.close(),
+    [Symbol.dispose]: () => real.close(),
+  };
+}
+
+/** The same for its first request alone. */
+export function reachingFromTheSecond(): Transport & Disposable {
+  let sent = 0;
+  return reaching(() => sent++ === 0);
 }
 
 /** No jitter: the middle of what it may be. */
