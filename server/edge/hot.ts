@@ -1,4 +1,4 @@
-/** Finished answers of what is asked for again and again, made from what stands in memory: {@link HotAnswers}. */
+/** Finished answers of what is asked for again and again: {@link HotAnswers}. */
 import type { HeaderLine } from "../../runtime/http1/transport.ts";
 import { finish, type Finished } from "../../runtime/front/mod.ts";
 import { notModified, type Signature, signed } from "./answers.ts";
@@ -14,10 +14,16 @@ interface Hot {
   finished: Finished;
 }
 
+/** A body that is not in memory is read for a finished answer when it was served so often. */
+const OFTEN = 3;
+/** The most keys whose serving is counted. */
+const MOST_COUNTED = 1000;
+
 /** Keeps finished answers, up to a number of bytes. */
 export class HotAnswers {
   /** In order of their making, the oldest first. */
   readonly #answers = new Map<string, Hot>();
+  #served = new Map<string, number>();
   #bytes = 0;
 
   constructor(readonly most: number, readonly signature: Signature, readonly rules: RuleSettings) {}
@@ -38,12 +44,44 @@ export class HotAnswers {
   /** An entry was served: the next time its answer may be finished, where it is the same for all who ask. */
   offer(entry: Entry, nowMs: number): void {
     const { key, response, body } = entry;
-    if (!body || body.length !== response.length || body.length > this.most / 8 || this.#answers.has(key)) return;
-    if (response.status !== 200 || response.varied.length > 0 || fieldOf(response.fields, "vary") !== null) return;
+    const { length } = response;
+    if (length === null || length > this.most / 8 || this.#answers.has(key) || !isForAll(response)) return;
     const untilMs = freshUntil(response, nowMs, this.rules);
-    if (untilMs <= nowMs || alwaysValidates(response)) return;
+    if (untilMs <= nowMs) return;
+    if (body) this.#keep(entry, response, body, nowMs, untilMs);
+    else if (this.#isOften(key)) this.#load(entry, response, length, nowMs, untilMs);
+  }
+
+  #isOften(key: string): boolean {
+    const count = (this.#served.get(key) ?? 0) + 1;
+    if (this.#served.size >= MOST_COUNTED) this.#served = new Map();
+    this.#served.set(key, count);
+    return count === OFTEN;
+  }
+
+  /** Reads a body that is held as a whole. */
+  async #load(entry: Entry, response: StoredResponse, length: number, nowMs: number, untilMs: number): Promise<void> {
+    const body = new Uint8Array(length);
+    for (let at = 0; at < length;) {
+      const count = await entry.read(at, body.subarray(at)).catch(() => 0);
+      if (count === 0) return;
+      at += count;
+    }
+    this.#served.delete(entry.key);
+    if (!entry.gone && entry.response === response) this.#keep(entry, response, body, nowMs, untilMs);
+  }
+
+  #keep(
+    entry: Entry,
+    response: StoredResponse,
+    body: Uint8Array<ArrayBuffer>,
+    nowMs: number,
+    untilMs: number,
+  ): void {
     const finished = finishBoth(response, body, { nowMs, untilMs, signature: this.signature });
-    this.#answers.set(key, { entry, response, finished });
+    const before = this.#answers.get(entry.key);
+    if (before) this.#drop(entry.key, before);
+    this.#answers.set(entry.key, { entry, response, finished });
     this.#bytes += finished.bytes.length;
     for (const [oldest, hot] of this.#answers) {
       if (this.#bytes <= this.most) break;
@@ -55,6 +93,12 @@ export class HotAnswers {
     this.#answers.delete(key);
     this.#bytes -= finished.bytes.length;
   }
+}
+
+/** True where whoever asks gets the same, without a question to the origin. */
+function isForAll(response: StoredResponse): boolean {
+  return response.status === 200 && response.varied.length === 0 && fieldOf(response.fields, "vary") === null &&
+    !alwaysValidates(response);
 }
 
 /** Both what has the body, and the 304 for who has it already. */

@@ -362,3 +362,16 @@ Deno.test("a part that is not what was asked for is passed on, and asked for onc
     assertEquals(here.cache.find("/a"), []);
   }
 });
+
+Deno.test("a long body that is asked for often has a finished answer, too, where it fits", async () => {
+  const content = pattern(3_000_000);
+  await using here = world(objectOrigin({ content, etag: '"1"' }));
+  let finished = here.edge.hot("/a");
+  for (let times = 0; times < 20 && !finished; times++) {
+    assertEquals((await here.get("/a")).text, asText(content));
+    finished = here.edge.hot("/a");
+  }
+  assert(finished);
+  assertEquals(asText(finished.bytes.subarray(finished.headLength)), asText(content));
+  assertEquals(here.origins.requests.length, 1);
+});
