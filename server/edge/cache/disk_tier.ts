@@ -153,6 +153,11 @@ export class DiskTier {
     else this.#soon();
   }
 
+  /** As {@link DiskTier.changed}, of many at a time: whoever calls goes on to {@link DiskTier.purge}. */
+  changedMany(entries: readonly TieredEntry[]): void {
+    for (const entry of entries) if (!entry.gone) this.#dirty.add(entry);
+  }
+
   /** The rows of an entry that is gone shall go. */
   removed(entry: TieredEntry): void {
     this.#dirty.delete(entry);
@@ -261,7 +266,7 @@ export class DiskTier {
   /** Rows are as they should be, and no restart brings back what was removed. @throws {CdnError} where that fails */
   async settle(): Promise<void> {
     try {
-      await this.#removeMany();
+      await this.#saveMany();
       if (!this.#index) throw this.#lost();
       this.#save(this.#index);
     } catch (error) {
@@ -280,7 +285,7 @@ export class DiskTier {
       ...tags.map((value): Cursor => ({ kind: "tag", value, afterKey: "", afterId: -1 })),
     ];
     try {
-      await this.#removeMany();
+      await this.#saveMany();
       if (!this.#index) throw this.#lost();
       this.#save(this.#index);
       while (cursors.length > 0) {
@@ -298,6 +303,10 @@ export class DiskTier {
         await setImmediate();
         if (!this.#index) throw this.#lost();
       }
+      // What came alive meanwhile was marked, and has yet to be written.
+      await this.#saveMany();
+      if (!this.#index) throw this.#lost();
+      this.#save(this.#index);
     } catch (error) {
       throw error instanceof CdnError ? error : this.#abandon(error);
     }
@@ -311,7 +320,7 @@ export class DiskTier {
     await this.#sweeping;
     await this.flush();
     for (const entries of alive) this.left(entries);
-    this.#saveNow();
+    do this.#saveNow(); while (this.#dirty.size > 0);
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#files.remove(this.#doomed.splice(0));
@@ -500,9 +509,9 @@ export class DiskTier {
     }
   }
 
-  /** Brings all rows up to date in one transaction. */
+  /** Brings rows up to date in one transaction: all where they are no more than {@link MOST_DIRTY}. */
   #save(index: Index, leaving: readonly Leaving[] = []): void {
-    const dirty = new Set(this.#dirty);
+    const dirty = new Set([...this.#dirty].slice(0, MOST_DIRTY));
     for (const { buffer } of leaving) if (!buffer.entry.gone) dirty.add(buffer.entry);
     if (dirty.size === 0 && this.#removed.size === 0 && this.#uses.length === 0) return;
     const before = new Map([...dirty].map((entry) => [entry, { ...stateOf(entry) }]));
@@ -521,9 +530,10 @@ export class DiskTier {
       for (const { buffer: { entry, number } } of leaving) entry.slices.delete(number);
       throw error;
     }
-    this.#dirty.clear();
+    for (const entry of dirty) this.#dirty.delete(entry);
     this.#removed.clear();
     this.#uses = [];
+    if (this.#dirty.size > 0) this.#soon();
     this.#evict(0, this.options.limit);
   }
 
@@ -635,8 +645,22 @@ export class DiskTier {
     }
   }
 
-  /** Removes rows in steps, but for the last of them. */
-  async #removeMany(): Promise<void> {
+  /** Removes and changes rows in steps, but for the last of them. */
+  async #saveMany(): Promise<void> {
+    while (this.#index && this.#dirty.size > MOST_DIRTY) {
+      const index = this.#index;
+      const entries = [...this.#dirty].slice(0, PURGE_STEP);
+      const before = entries.map((entry) => stateOf(entry));
+      try {
+        index.atOnce(() => entries.forEach((entry) => this.#saveEntry(index, entry)));
+      } catch (error) {
+        entries.forEach((entry, at) => Object.assign(entry, before[at]));
+        throw error;
+      }
+      for (const entry of entries) this.#dirty.delete(entry);
+      await setImmediate();
+    }
+
     while (this.#index && this.#removed.size > PURGE_STEP) {
       const ids = [...this.#removed].slice(0, PURGE_STEP);
       const index = this.#index;

@@ -160,30 +160,27 @@ export class Index implements Disposable {
     return (this.#get("SELECT key FROM entries WHERE id = ?", id) as { key: string } | undefined)?.key ?? null;
   }
 
-  /** Writes a row, in place of the one with its id. True where there was none. */
-  put(entry: EntryRow): boolean {
+  /** Writes a row, in place of the one with its id. */
+  put(entry: EntryRow): void {
     const { id, key, response: { tags, ...rest }, stale, stored, inline } = entry;
     const response = JSON.stringify({ ...rest, stale: false, tags });
     const ranges = JSON.stringify(stored);
     const sum = sumOf(id, key, response, ranges, inline);
-    const { changes } = this.#run(
-      "UPDATE entries SET response = ?, stale = ?, stored = ?, inline = ?, sum = ? WHERE id = ?",
-      ...[response, stale, ranges, Number(inline), sum, id],
-    );
-    if (changes === 0) {
+    const before = this.#get("SELECT response FROM entries WHERE id = ?", id) as { response: string } | undefined;
+    if (before) {
+      this.#run(
+        "UPDATE entries SET response = ?, stale = ?, stored = ?, inline = ?, sum = ? WHERE id = ?",
+        ...[response, stale, ranges, Number(inline), sum, id],
+      );
+    } else {
       const values = [id, key, response, stale, ranges, Number(inline), sum];
       this.#run("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", ...values);
       this.entries++;
     }
-    if (changes !== 0) {
-      this.#run(
-        "DELETE FROM tags WHERE tag NOT IN (SELECT value FROM json_each(?)) AND entry = ?",
-        JSON.stringify(tags),
-        id,
-      );
-    }
+    if (before?.response === response) return;
+    // Each by its key: tags are in order of the tag, and to look for an entry among them is to read them all.
+    for (const tag of tagsOf(before?.response)) this.#run("DELETE FROM tags WHERE tag = ? AND entry = ?", tag, id);
     for (const tag of tags) this.#run("INSERT OR IGNORE INTO tags VALUES (?, ?)", tag, id);
-    return changes === 0;
   }
 
   /** Removes all rows of an entry. The numbers of its slices, whose files are of no use now. */

@@ -264,7 +264,7 @@ export class TieredCache implements Cache, Keeper, Host {
   #soften(entry: TieredEntry, { number }: Purge): void {
     entry.purge = number;
     entry.response = { ...entry.response, stale: true };
-    this.#disk?.changed(entry);
+    this.#disk?.changedMany([entry]);
   }
 
   /** Families that are alive and may be meant. */

@@ -134,6 +134,12 @@ Deno.test("cache: a large purge lets others have their turn, and nothing that it
     assertEquals(await purged, 6000);
     assertEquals(alive.gone, !soft);
     assertEquals(cache.figures().entries, soft ? 6000 : 0);
+    await using copy = await tempDir();
+    await copyOf(dir.path, copy.path);
+    await using again = await open(copy.path);
+    for (let at = 0; at < 6000; at++) {
+      assertEquals(again.find(`/${at}`).map(({ response }) => response.stale), soft ? [true] : []);
+    }
   }
 });
 
