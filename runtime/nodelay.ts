@@ -11,7 +11,7 @@
 /** Linux, asm-generic/socket.h and netinet/tcp.h. */
 const [SOL_SOCKET, SO_ACCEPTCONN, IPPROTO_TCP, TCP_NODELAY] = [1, 30, 6, 1];
 /** Descriptors are given out from the lowest; a program that listens has few before it. 25 ms for all of them. */
-const MOST_DESCRIPTORS = 65_536;
+export const MOST_DESCRIPTORS = 65_536;
 
 /** Where a C library may be: permission may be given for one path, and then the name alone is not found. */
 const LIBRARIES = [
@@ -32,7 +32,7 @@ const symbols = {
  * @returns false where that cannot be done: no permission for FFI, not on Linux, no such socket
  */
 export function setNoDelay(port: number): boolean {
-  const libc = openLibc();
+  const libc = openLibc(symbols);
   if (!libc) return false;
   try {
     const { getsockopt, getsockname, setsockopt } = libc.symbols;
@@ -54,7 +54,8 @@ export function setNoDelay(port: number): boolean {
   }
 }
 
-function openLibc(): Deno.DynamicLibrary<typeof symbols> | null {
+/** The C library with these functions; null where it may not be used, or not on Linux. */
+export function openLibc<const S extends Deno.ForeignLibraryInterface>(symbols: S): Deno.DynamicLibrary<S> | null {
   if (Deno.build.os !== "linux") return null;
   for (const path of LIBRARIES) {
     if (Deno.permissions.querySync({ name: "ffi", path }).state !== "granted") continue;

@@ -4,6 +4,7 @@
  */
 import { CdnError } from "../../proto/mod.ts";
 import { Deadlines } from "../deadlines.ts";
+import { HangUp } from "../hang_up.ts";
 import {
   formatAddress,
   type Handler,
@@ -78,6 +79,7 @@ export function openFront(address: ListenAddress, options: FrontOptions): Front 
     deadlines: new Deadlines(),
     buffers: new Buffers(),
     counts,
+    hangUp: new HangUp(),
     port: behind.port,
     clients,
     headMs: limits.viewerHeadMs,
@@ -109,6 +111,7 @@ export function openFront(address: ListenAddress, options: FrontOptions): Front 
       clearTimeout(timer);
       for (const viewer of viewers.keys()) viewer.close();
       await ended;
+      context.hangUp.flush();
       context.deadlines.close();
     },
   };

@@ -72,46 +72,63 @@ export class Tunnel {
   /** From the viewer to the server. */
   async #up(server: Deno.TcpConn, ahead: Promise<Uint8Array | null> | null): Promise<void> {
     const { watch, idleMs, buffers } = this.#options;
-    // Without a buffer yet: it may be long until something comes.
     if (ahead) {
       const bytes = await ahead;
       if (bytes === null) return await server.closeWrite();
       await writeAll(server, bytes);
     }
-    const buffer = buffers.take();
     let deaf = false;
     try {
-      for (let count = await this.#viewer.read(buffer); count !== null; count = await this.#viewer.read(buffer)) {
+      await pump(this.#viewer, buffers, async (bytes) => {
         if (!this.#lingering) watch.set(idleMs);
         // A server that has closed may have said why: that goes to the viewer while the rest of its request is read,
         // because closing on unread bytes could take the answer away (RFC 9112 §9.6).
-        deaf ||= !await writeAll(server, buffer.subarray(0, count)).then(() => true, () => false);
-      }
+        deaf ||= !await writeAll(server, bytes).then(() => true, () => false);
+      });
       if (!deaf) await server.closeWrite();
     } catch {
       this.close();
-    } finally {
-      buffers.give(buffer);
     }
   }
 
   /** From the server to the viewer. */
   async #down(server: Deno.TcpConn): Promise<void> {
     const { watch, idleMs, buffers } = this.#options;
-    const buffer = buffers.take();
     try {
-      for (let count = await server.read(buffer); count !== null; count = await server.read(buffer)) {
+      await pump(server, buffers, (bytes) => {
         watch.set(idleMs);
-        await writeAll(this.#viewer, buffer.subarray(0, count));
-      }
+        return writeAll(this.#viewer, bytes);
+      });
       await this.#viewer.closeWrite();
       this.#lingering = true;
       watch.set(LINGER_MS);
     } catch {
       this.close();
-    } finally {
-      buffers.give(buffer);
     }
+  }
+}
+
+/** What waits has so many bytes of memory; only what comes in longer pieces is lent more. */
+const WAITING_BYTES = 2048;
+
+/** Reads to the end. */
+async function pump(from: Deno.Conn, buffers: Buffers, write: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+  const small = new Uint8Array(WAITING_BYTES);
+  let large: Uint8Array<ArrayBuffer> | null = null;
+  try {
+    while (true) {
+      const buffer = large ?? small;
+      const count = await from.read(buffer);
+      if (count === null) return;
+      await write(buffer.subarray(0, count));
+      if (large === null && count === WAITING_BYTES) large = buffers.take();
+      else if (large !== null && count < WAITING_BYTES) {
+        buffers.give(large);
+        large = null;
+      }
+    }
+  } finally {
+    if (large) buffers.give(large);
   }
 }
 

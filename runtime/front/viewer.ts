@@ -2,6 +2,7 @@
 import type { BodySource } from "../http1/body_source.ts";
 import type { StopSignal } from "../http1/transport.ts";
 import type { Deadlines, Watch } from "../deadlines.ts";
+import type { HangUp } from "../hang_up.ts";
 import {
   type AnswerFraming,
   CHUNK_SIZE_BYTES,
@@ -36,6 +37,7 @@ export interface FrontContext {
   deadlines: Deadlines;
   buffers: Buffers;
   counts: FrontCounts;
+  hangUp: HangUp;
   /** Of the `Deno.serve` behind. */
   port: number;
   clients: Map<number, Deno.NetAddr>;
@@ -86,7 +88,7 @@ export class Viewer {
   readonly #mostWrite: number;
   readonly #reader: RequestReader;
   #reading: Promise<void> | null = null;
-  #doing: "waiting" | "reading" | "answering" | "tunnelling" = "waiting";
+  #doing: "waiting" | "shaking hands" | "reading" | "answering" | "tunnelling" = "waiting";
   #closed = false;
   #tunnel: Tunnel | null = null;
   readonly #onRead = (count: number | null) => {
@@ -113,7 +115,7 @@ export class Viewer {
 
   /** True where nothing would be lost by closing it. */
   get idle(): boolean {
-    return this.#doing === "waiting";
+    return this.#doing === "waiting" || this.#doing === "shaking hands";
   }
 
   /** Resolves when the connection is closed. Never rejects. */
@@ -121,9 +123,7 @@ export class Viewer {
     const conn = this.#conn;
     try {
       if (isTls(conn)) {
-        this.#watch.set(this.#context.headMs);
-        const { alpnProtocol } = await conn.handshake();
-        if (alpnProtocol === "h2") return await this.#handOn(new Uint8Array());
+        if (await this.#shakeHands(conn) === "h2") return await this.#handOn(this.#reader.rest.slice());
       } else conn.setNoDelay(true);
       while (await this.#next()) { /* one request after the other */ }
       // What TLS holds back, and its end, would be lost by closing alone.
@@ -142,6 +142,7 @@ export class Viewer {
     this.#tunnel?.close();
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#doing === "shaking hands") this.#context.hangUp.end(this.#conn);
     try {
       this.#conn.close();
     } catch { /* the tunnel was faster */ }
@@ -151,6 +152,19 @@ export class Viewer {
     if (this.#doing !== "reading") return this.close();
     const bytes = encoder.encode(TOO_LATE);
     this.#conn.write(bytes).catch(() => {}).finally(() => this.close());
+  }
+
+  /**
+   * The protocol that was agreed on, once the viewer has sent the first bytes by it; a viewer that sends none is closed
+   * as one whose handshake takes too long.
+   */
+  async #shakeHands(conn: Deno.TlsConn): Promise<string | null> {
+    this.#doing = "shaking hands";
+    this.#watch.set(this.#context.headMs);
+    await this.#read();
+    this.#doing = "reading";
+    if (this.#gone.aborted) return null;
+    return (await conn.handshake()).alpnProtocol;
   }
 
   /** Answers one request, or those that came together. False where none can follow. */
