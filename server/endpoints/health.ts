@@ -1,5 +1,5 @@
 /** `/-/healthz` and `/-/readyz`: for whoever starts, watches or balances; open to all. */
-import { CdnError } from "../../proto/mod.ts";
+import { CdnError, type wire } from "../../proto/mod.ts";
 import type { Call } from "./call.ts";
 
 /** Alive: the process answers. */
@@ -10,6 +10,10 @@ export function healthz({ request }: Call): Response {
 /**
  * Ready: it has started, is not closing, its store answers, and it knows what there is: what it does not hold yet it
  * fetches while it answers. The text says how much that is.
+ *
+ * An edge is ready once it knows what it should not serve any more. Later it stays ready: where it has to learn that
+ * again, requests wait for a moment (5 s at most), which is less than taking it out and back; and where all origins are
+ * out it still serves what it has, which no other machine may do better.
  */
 export async function readyz({ request, parts }: Call): Promise<Response> {
   if (!parts.ready()) throw notReady("starting or stopping");
@@ -19,7 +23,15 @@ export async function readyz({ request, parts }: Call): Promise<Response> {
   const left = wantedObjects > 0
     ? `filling: ${wantedObjects} of ${objects} objects to come, ${wantedBytes} bytes\n`
     : "";
-  return plain(request, `ok\n${left}`);
+  return plain(request, `ok\n${left}${parts.edge ? troubles(parts.edge.status()) : ""}`);
+}
+
+/** What whoever looks at an edge should know, though it answers. */
+function troubles({ origins, waitingForPurges }: wire.EdgeStatus): string {
+  return [
+    waitingForPurges ? "waiting: what was purged meanwhile is being asked for\n" : "",
+    origins.every(({ healthy }) => !healthy) ? "every origin is out: what is stored is served\n" : "",
+  ].join("");
 }
 
 function notReady(why: string): CdnError {
