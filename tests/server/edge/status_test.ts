@@ -8,7 +8,7 @@ import { defaultEdgeLimits, Edge } from "../../../server/edge/edge.ts";
 import { edgeMetrics } from "../../../server/edge/metrics.ts";
 import { edgeStatus } from "../../../server/edge/status.ts";
 import { silentLogger } from "../../../runtime/log.ts";
-import { drained, eventually, startTestServer, tempDir, type TestServer } from "../../kit/mod.ts";
+import { drained, eventually, freePorts, startTestServer, tempDir, type TestServer } from "../../kit/mod.ts";
 import type { TestServerOptions } from "../../kit/test_server.ts";
 import { FakeServer } from "../../kit/fake_server.ts";
 import { rawRequest } from "../../kit/raw_request.ts";
@@ -172,6 +172,21 @@ for (const front of [true, false]) {
   });
 }
 
+Deno.test("requests that come together are counted each, once", async () => {
+  await using origin = FakeServer.answering(answerOf(BODY));
+  await using edge = await startEdge(origin.url);
+  for (let times = 0; times < 2; times++) await drained(fetch(`${edge.url}/a`));
+  const line = (method: string, fields = "") => `${method} /a HTTP/1.1\r\nHost: x\r\n${fields}\r\n`;
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: edge.port });
+  const all = line("GET") + line("HEAD") + line("GET", 'If-None-Match: "a"\r\n') + line("GET") +
+    line("GET", "Connection: close\r\n");
+  await conn.write(new TextEncoder().encode(all));
+  const text = await new Response(conn.readable).text();
+  assertEquals(text.match(/HTTP\/1.1 (200|304)/g)?.length, 5);
+  const { hits, bytesToViewers } = await statusOf(edge);
+  assertEquals([hits, bytesToViewers], [6n, 50n]);
+});
+
 Deno.test("GET /-/metrics tells the same to Prometheus; both need the token, and an edge", async () => {
   await using origin = FakeServer.answering(answerOf(BODY));
   await using edge = await startEdge(origin.url);
@@ -273,14 +288,20 @@ Deno.test("with all origins out an edge stays ready, says so, and serves what it
 
 Deno.test("an edge is ready once it knows what was purged, or nobody tells", async () => {
   await using origin = FakeServer.answering(answerOf(BODY));
-  // It has others to ask, which are not there; so it is not ready until it gives up.
-  for (const startMs of [3_600_000, 1]) {
-    await using edge = await startEdge(origin.url, { peers: ["http://127.0.0.1:1"], purges: { startMs } });
-    if (startMs > 1) {
-      assertEquals((await drained(edge.fetch("/-/readyz"))).status, 503);
-      assertEquals((await statusOf(edge)).waitingForPurges, true);
-    } else {
-      await eventually(async () => (await statusOf(edge)).staleBeforeMs > 0n);
-    }
-  }
+  // It has another to ask, which is not there: until it gives up it is not ready.
+  const peers = deadPeer();
+  await using patient = await startEdge(origin.url, { peers, purges: { startMs: 3_600_000 } });
+  await using hasty = await startEdge(origin.url, { peers, purges: { startMs: 1 } });
+  await eventually(async () => (await drained(hasty.fetch("/-/readyz"))).status === 200);
+  const { waitingForPurges, staleBeforeMs } = await statusOf(hasty);
+  assertEquals([waitingForPurges, staleBeforeMs > 0n], [false, true]);
+  const refused = await patient.fetch("/-/readyz");
+  assertEquals(refused.status, 503);
+  assertStringIncludes((await refused.json()).detail, "Not ready: starting");
+  assertEquals((await statusOf(patient)).waitingForPurges, true);
 });
+
+function deadPeer(): string[] {
+  const [port] = freePorts(1);
+  return [`http://127.0.0.1:${port}`];
+}
