@@ -4,6 +4,7 @@ import { readToken } from "../runtime/secrets.ts";
 import { clientFlags, openTrust } from "./ca.ts";
 import { checkCertificates, checkClocks } from "./doctor/check_clocks.ts";
 import { checkDurability } from "./doctor/check_durability.ts";
+import { checkEdges } from "./doctor/check_edges.ts";
 import { checkPrograms } from "./doctor/check_programs.ts";
 import { checkServers } from "./doctor/check_servers.ts";
 import { type Finding, report } from "./doctor/finding.ts";
@@ -86,6 +87,7 @@ export function examine(facts: Facts, nowMs: number): Finding[] {
     ...checkClocks(facts),
     ...checkCertificates(facts, nowMs),
     ...checkDurability(facts),
+    ...checkEdges(facts),
     ...checkPrograms(facts),
   ];
 }

@@ -24,6 +24,10 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "show and change the list of servers",
     load: async () => (await import("./servers.ts")).servers,
   },
+  edge: {
+    summary: "shows how an edge fares: hit ratios, cache, origins",
+    load: async () => (await import("./edge_status.ts")).edge,
+  },
   purge: {
     summary: "take stored responses out of the caches of all servers",
     load: async () => (await import("./purge.ts")).purge,

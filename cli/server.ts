@@ -34,7 +34,7 @@ import {
   parsePolicy,
 } from "../server/mod.ts";
 import type { Command } from "./command.ts";
-import { edgeFlags, edgeOf } from "./edge.ts";
+import { edgeFlags, edgeOf } from "./edge_flags.ts";
 import { checkAtHangup, openListenTls, openServerTls, tlsFlags } from "./tls.ts";
 
 const spec = {

@@ -18,6 +18,7 @@ import {
   TreeAnswerSchema,
   TreeQuestionSchema,
 } from "./gen/metacdn/v1/cluster_pb.ts";
+import { type CacheFill, type EdgeStatus, EdgeStatusSchema } from "./gen/metacdn/v1/edge_pb.ts";
 import { type Manifest, ManifestSchema, OfferSchema, type Version } from "./gen/metacdn/v1/object_pb.ts";
 import { CachePolicySchema } from "./gen/metacdn/v1/policy_pb.ts";
 import {
@@ -237,6 +238,15 @@ function purgeFaults({ version: stamp, keys, prefixes, tags }: Purge, prefix = "
 /** A month as bills have it. */
 export const billingMonth: Rule<string> = matching(/^\d{4}-(0[1-9]|1[0-2])$/, 'a month such as "2026-11"');
 
+/** A figure that can be reckoned with. */
+const count = between(0);
+const countsByWhy: Rule<Record<string, bigint>> = (counts) => {
+  const all = Object.entries(counts);
+  if (all.length > 32) return "must have at most 32 entries";
+  const wrong = all.find(([why, many]) => !/^[a-z-]{1,32}$/.test(why) || count(many) !== null);
+  return wrong ? "must have counts by the names of RFC 9211" : null;
+};
+
 function placeFaults(place: Place | undefined, prefix: string): FieldError[] {
   if (!place) return [{ field: prefix.slice(0, -1), detail: "must be set" }];
   return faults(place, { provider: identifier, region: identifier, server: optional(identifier) }, prefix);
@@ -359,6 +369,45 @@ on(PurgeReportSchema, (message) => [
       state: text(64),
       // As it was said by whom; for people, and shown as such.
       error: ({ length }) => length <= 4096 ? null : "must be at most 4096 characters",
+    }, prefix)),
+]);
+on(EdgeStatusSchema, (message) => [
+  ...faults<EdgeStatus>(message, {
+    id: identifier,
+    sinceMs: between(0, 2 ** 47),
+    hits: count,
+    forwarded: countsByWhy,
+    collapsed: count,
+    staleOnError: count,
+    failed: count,
+    bytesToViewers: count,
+    bytesFromOrigins: count,
+    bytesFromSiblings: count,
+    siblingRequests: count,
+    siblingFailures: count,
+    cache: (cache) => cache ? null : "must be set",
+    staleBeforeMs: between(0, 2 ** 47),
+  }),
+  ...(message.cache
+    ? faults<CacheFill>(message.cache, {
+      entries: count,
+      diskBytes: count,
+      diskLimit: count,
+      memoryBytes: count,
+      memoryLimit: count,
+      hotBytes: count,
+      hotLimit: count,
+      evictions: count,
+    }, "cache.")
+    : []),
+  ...listFaults("origins", message.origins, 1000, (origin, prefix) =>
+    faults(origin, {
+      url: serverUrl,
+      // As it was said by whom; for people, and shown as such.
+      reason: ({ length }) => length <= 4096 ? null : "must be at most 4096 characters",
+      requests: count,
+      failures: count,
+      bytes: count,
     }, prefix)),
 ]);
 on(AddServerSchema, (message) => faults(message, { url: serverUrl }));

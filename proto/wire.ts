@@ -1,5 +1,6 @@
 /** Every message, as generated from `metacdn/v1/*.proto`: its type, and its schema as `NameSchema`. */
 export * from "./gen/metacdn/v1/cluster_pb.ts";
+export * from "./gen/metacdn/v1/edge_pb.ts";
 export * from "./gen/metacdn/v1/object_pb.ts";
 export * from "./gen/metacdn/v1/policy_pb.ts";
 export * from "./gen/metacdn/v1/pricing_pb.ts";

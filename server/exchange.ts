@@ -87,7 +87,7 @@ const steps: Record<Exclude<Step, "done">, (exchange: Exchange) => Step | Promis
 
   async pull(exchange): Promise<Step> {
     const { request, target, parts, client } = exchange;
-    exchange.response = await answerFromEdge(request, target, parts.edge!, client);
+    exchange.response = await answerFromEdge(request, target, parts.edge!.edge, client);
     return "done";
   },
 

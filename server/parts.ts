@@ -3,7 +3,7 @@ import type { Manifest } from "../proto/mod.ts";
 import type { Guard } from "../runtime/guard.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Cluster } from "./cluster/cluster.ts";
-import type { Edge } from "./edge/edge.ts";
+import type { OpenedEdge } from "./edge/open.ts";
 import type { Purges } from "./purge/mod.ts";
 import type { HotBodies } from "./serve/hot.ts";
 import type { HotAnswers } from "./serve/hot_answers.ts";
@@ -64,7 +64,7 @@ export interface Parts {
   purges: Purges;
   writer: Writer;
   /** With it, content is what its origins have; null where it is what the store has. */
-  edge: Edge | null;
+  edge: Pick<OpenedEdge, "edge" | "status"> | null;
   guard: Guard;
   hot: HotBodies;
   /** Of objects that are asked for often by the front; out of the same memory as `hot`. */

@@ -175,7 +175,7 @@ export async function createServer({
     cluster,
     purges,
     writer,
-    edge: pulling?.edge ?? null,
+    edge: pulling ?? null,
     guard,
     policy,
     limits,
@@ -210,7 +210,10 @@ export async function createServer({
       cluster.start(url, peers);
       publisher.start();
       purges.start(cluster, { expectsOthers: peers.some((peer) => peer !== url) });
-      ready = true;
+      // An edge that starts is sent viewers once it knows what it should not serve any more.
+      const learning = pulling ? purges.waiting : null;
+      if (learning) void learning.then(() => ready = retiring === undefined);
+      else ready = true;
     },
     retire,
     close,

@@ -20,6 +20,8 @@ const nameOf: Record<string, (server: wire.Server) => string | undefined> = {
 export function checkDurability(facts: Facts): Finding[] {
   if (facts.views.every(({ error }) => error !== "")) return [];
   const origins = [...everybody(facts).values()].filter(({ role }) => role === "origin");
+  // Edges alone pull what they serve from origins that are none of our servers, and keep nothing that counts.
+  if (origins.length === 0 && facts.views.some(({ edge }) => edge !== null)) return [];
   return [...checkOrigins(origins), ...checkLabels(origins), ...checkRisks(facts.durability, origins)];
 }
 

@@ -1,6 +1,7 @@
 /** Asks everything that can be asked, side by side. */
 import { CdnError, type wire } from "../../proto/mod.ts";
 import { PeerClient } from "../../runtime/peer_client.ts";
+import { askEdge } from "../edge_status.ts";
 import { serversApi } from "../servers_api.ts";
 import { type Probe, probe } from "./probe.ts";
 
@@ -10,6 +11,8 @@ export interface View {
   /** The id of the server whose view it is; its URL where it does not say. */
   by: string;
   servers: wire.Server[];
+  /** How it fares as an edge; null where it is none, or does not tell. */
+  edge: wire.EdgeStatus | null;
   /** Empty where all went well. */
   error: string;
 }
@@ -56,14 +59,21 @@ export async function gather(options: GatherOptions): Promise<Facts> {
     }
   };
   const ask = (url: string, path: string) => slowly(`${url}${path}`, probe(`${url}${path}`, { timeoutMs, now, fetch }));
+  // One that pulls from no origin has nothing to tell (404).
+  const edgeAt = (url: string) =>
+    slowly(`${url}/-/v1/edge`, askEdge(client, url, timeoutMs)).catch((error) => {
+      if (!(error instanceof CdnError)) throw error;
+      return null;
+    });
   const view = async (url: string): Promise<View> => {
     try {
       const servers = await slowly(`${url}/-/v1/servers`, serversApi(client, [url]).list(timeoutMs));
       const own = servers.find(({ health }) => health?.state === "self");
-      return { url, by: own?.id ?? url, servers: servers.filter(({ removed }) => !removed), error: "" };
+      const edge = own?.role === "edge" ? await edgeAt(url) : null;
+      return { url, by: own?.id ?? url, servers: servers.filter(({ removed }) => !removed), edge, error: "" };
     } catch (error) {
       if (!(error instanceof CdnError)) throw error;
-      return { url, by: url, servers: [], error: error.message };
+      return { url, by: url, servers: [], edge: null, error: error.message };
     }
   };
   const durability = async (): Promise<wire.Durability | string> => {

@@ -55,6 +55,8 @@ export interface Application {
    * fields than those. Must be quick, and must not throw.
    */
   hot?(method: "GET" | "HEAD", target: string): Finished | null;
+  /** A finished answer goes out, with so many bytes of body (0 for HEAD and 304). Must be quick, and must not throw. */
+  sent?(bytes: number): void;
   /**
    * Answers a request that was understood whole; null: it, and the rest of its connection, is for the `Deno.serve`
    * behind the front. One call at a time on a connection. What it throws is answered by {@link failure}.

@@ -186,10 +186,7 @@ export class Viewer {
     this.#doing = "answering";
     this.#watch.pause();
     const hot = this.#hot(request);
-    if (hot !== null) {
-      counts.finished++;
-      return await this.#sendFinished(request, hot);
-    }
+    if (hot !== null) return await this.#sendFinished(request, hot);
     let given: Given;
     try {
       const giving = application.answer(request, this.#asker);
@@ -207,10 +204,7 @@ export class Viewer {
       await this.#handOn(first, reading);
       return false;
     }
-    if (isFinished(given)) {
-      counts.finished++;
-      return await this.#sendFinished(request, given);
-    }
+    if (isFinished(given)) return await this.#sendFinished(request, given);
     counts.answered++;
     return await this.#sendAnswered(request, given);
   }
@@ -251,11 +245,18 @@ export class Viewer {
 
   // ---- what it gets
 
+  #count({ bytes, headLength }: Finished, whole: boolean): void {
+    const { counts, application } = this.#context;
+    counts.finished++;
+    application.sent?.(whole ? bytes.length - headLength : 0);
+  }
+
   /** Sends a finished answer: one write. False where no request can follow. */
   async #sendFinished({ method, fields }: FrontRequest, finished: Finished): Promise<boolean> {
     const nowMs = Date.now();
     const close = fields.close || this.#context.closing;
     const whole = method === "GET";
+    this.#count(finished, whole);
     if (close) {
       await this.#sendCopied(finished, nowMs, whole, CLOSE);
       return false;
@@ -300,7 +301,7 @@ export class Viewer {
 
   /** Sends finished answers to this request and to those that came with it, as far as one buffer goes. */
   async #sendTogether(finished: Finished, body: boolean, nowMs: number): Promise<void> {
-    const { buffers, counts } = this.#context;
+    const { buffers } = this.#context;
     const out = buffers.take();
     try {
       let at = copyFinished(finished, nowMs, out, 0, { body, end: "\r\n" });
@@ -312,7 +313,7 @@ export class Viewer {
           this.#reader.putBack();
           break;
         }
-        counts.finished++;
+        this.#count(next, request.method === "GET");
         at = copyFinished(next, nowMs, out, at, { body: request.method === "GET", end: "\r\n" });
       }
       await this.#write(out.subarray(0, at));

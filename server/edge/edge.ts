@@ -17,6 +17,7 @@ import { type Asked, fieldOf } from "./asked.ts";
 import type { Cache, Entry, Selection } from "./cache/cache.ts";
 import { Changed } from "./changed.ts";
 import { Completion, isRepeatable } from "./completion.ts";
+import { CountedBody } from "./counted_body.ts";
 import { CutBody } from "./cut_body.ts";
 import { Fill } from "./fill.ts";
 import { firstRange } from "./first_range.ts";
@@ -90,6 +91,12 @@ export interface EdgeFigures {
   forwarded: Record<string, number>;
   /** Of them, those that another's request answered. */
   collapsed: number;
+  /** Of them, those with what was stale, because no origin gave a good answer. */
+  staleOnError: number;
+  /** Requests that got an error in place of an answer, through no fault of their own. */
+  failed: number;
+  /** Bytes of bodies that went to viewers (other edges among them). */
+  bytesSent: number;
 }
 
 /** How a request to the origin ended. */
@@ -117,7 +124,15 @@ export class Edge {
   readonly #uncacheable: Uncacheable;
   readonly #hot: HotAnswers;
   #gate: ServingGate = openGate;
-  readonly #figures: EdgeFigures = { hits: 0, forwarded: {}, collapsed: 0 };
+  readonly #figures: EdgeFigures = {
+    hits: 0,
+    forwarded: {},
+    collapsed: 0,
+    staleOnError: 0,
+    failed: 0,
+    bytesSent: 0,
+  };
+  readonly #onBytes = (count: number) => void (this.#figures.bytesSent += count);
 
   constructor(options: EdgeOptions) {
     this.#options = options;
@@ -130,8 +145,18 @@ export class Edge {
     });
   }
 
-  get figures(): EdgeFigures {
+  get figures(): Readonly<EdgeFigures> {
     return this.#figures;
+  }
+
+  /** What finished answers take in memory, in bytes. */
+  get hotBytes(): number {
+    return this.#hot.bytes;
+  }
+
+  /** Whether it may serve from its cache now. */
+  get gate(): Pick<ServingGate, "waiting" | "staleBeforeMs"> {
+    return this.#gate;
   }
 
   /** From now on serves from its cache only as the gate lets it. */
@@ -144,25 +169,35 @@ export class Edge {
    * @throws {CdnError} source "origin" where it takes an origin and none answers; 504 for only-if-cached; 508 in a loop
    */
   async answer(asked: Asked): Promise<Answered> {
-    switch (asked.method) {
-      case "GET":
-      case "HEAD":
-        // What a body of a GET means, only the origin knows (RFC 9110 §9.3.1).
-        return asked.body === null ? await this.#read(asked) : await this.#pass(asked, "bypass");
-      case "CONNECT":
-      case "TRACE":
-        throw new CdnError(`${asked.method} is not passed on`, { source: "client", status: 405 });
-      default:
-        return await this.#write(asked);
+    try {
+      switch (asked.method) {
+        case "GET":
+        case "HEAD":
+          // What a body of a GET means, only the origin knows (RFC 9110 §9.3.1).
+          return asked.body === null ? await this.#read(asked) : await this.#pass(asked, "bypass");
+        case "CONNECT":
+        case "TRACE":
+          throw new CdnError(`${asked.method} is not passed on`, { source: "client", status: 405 });
+        default:
+          return await this.#write(asked);
+      }
+    } catch (error) {
+      const isViewers = error instanceof Gone || (error instanceof CdnError && error.source === "client");
+      if (!isViewers) this.#figures.failed++;
+      throw error;
     }
   }
 
   /** The finished answer to a GET or HEAD that has nothing special about it; null where there is none now. */
   hot(target: string): Finished | null {
     if (this.#gate.waiting !== null || this.#gate.staleBeforeMs > 0) return null;
-    const finished = this.#hot.get(target, this.#options.now());
-    if (finished) this.#figures.hits++;
-    return finished;
+    return this.#hot.get(target, this.#options.now());
+  }
+
+  /** Takes note that an answer of {@link hot} was sent, with so many bytes of body. */
+  sent(bytes: number): void {
+    this.#figures.hits++;
+    this.#figures.bytesSent += bytes;
   }
 
   /** Removes what a selection means, or marks it stale. @returns how many stored responses it meant */
@@ -240,6 +275,7 @@ export class Edge {
     const fwd = decision.because;
     if (landing.kind === "passing") return led ? await this.#passOn(asked, landing, fwd) : null;
     if (landing.kind === "stale") {
+      this.#figures.staleOnError++;
       const status = landing.status === null ? {} : { fwdStatus: landing.status };
       return await this.#from(asked, landing.entry, { hit: false, fwd: "stale", ...status, detail: "stale" }, null);
     }
@@ -503,7 +539,14 @@ export class Edge {
       forwarded[fwd] = (forwarded[fwd] ?? 0) + 1;
       if (handling.collapsed) this.#figures.collapsed++;
     }
-    return { status, headers: signed(headers, this.#options.signature, handling), body };
+    return { status, headers: signed(headers, this.#options.signature, handling), body: this.#counted(body) };
+  }
+
+  #counted(body: Answered["body"]): Answered["body"] {
+    if (body === null) return null;
+    if (typeof body !== "string" && !(body instanceof Uint8Array)) return new CountedBody(body, this.#onBytes);
+    this.#figures.bytesSent += body.length;
+    return body;
   }
 
   /** The fields of a request to an origin, with who asks and by whom. @throws {CdnError} 508 in a loop */

@@ -7,6 +7,7 @@ import type { Edge } from "./edge.ts";
 export function edgeFront(edge: Edge): Application {
   return {
     hot: (_method, target) => edge.hot(target),
+    sent: (bytes) => edge.sent(bytes),
     answer({ method, target: { path, authority }, pathAndQuery, fields }, { client, signal }) {
       if (path.startsWith(OWN_PREFIX)) return null;
       return edge.answer({

@@ -28,6 +28,11 @@ export class HotAnswers {
 
   constructor(readonly most: number, readonly signature: Signature, readonly rules: RuleSettings) {}
 
+  /** What they take. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** The finished answer of a key; null where there is none. It counts as a use. */
   get(key: string, nowMs: number): Finished | null {
     const hot = this.#answers.get(key);

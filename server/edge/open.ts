@@ -1,4 +1,5 @@
 /** An edge with all that it stands on: {@link openEdge}. */
+import type { wire } from "../../proto/mod.ts";
 import type { Live } from "../../runtime/live.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { Cache } from "./cache/cache.ts";
@@ -6,6 +7,7 @@ import { openCache } from "./cache/mod.ts";
 import { defaultEdgeLimits, Edge, type EdgeLimits } from "./edge.ts";
 import { createOrigins, loopGuard, type Origins, type OriginSettings } from "./origins/mod.ts";
 import { type Sibling, siblingTransport, withSiblings } from "./siblings/mod.ts";
+import { edgeStatus } from "./status.ts";
 import type { MatchedRules } from "../serve/policy.ts";
 import type { RuleSettings } from "./rules/mod.ts";
 
@@ -54,6 +56,8 @@ export interface OpenedEdge extends AsyncDisposable {
   edge: Edge;
   cache: Cache;
   origins: Origins;
+  /** How it fares now. */
+  status(): wire.EdgeStatus;
 }
 
 /**
@@ -75,22 +79,19 @@ export async function openEdge(
     random,
     log,
   });
-  const origins = made.adopt(
-    siblings
-      ? withSiblings(own, {
-        self: id,
-        edges: siblings.edges,
-        stamp: siblings.stamp,
-        transport: siblingTransport({ ca: siblings.ca }),
-        now,
-        random,
-        log,
-      })
-      : own,
-    (one) => one.close(),
-  );
+  const asked = siblings && withSiblings(own, {
+    self: id,
+    edges: siblings.edges,
+    stamp: siblings.stamp,
+    transport: siblingTransport({ ca: siblings.ca }),
+    now,
+    random,
+    log,
+  });
+  const origins: Origins = made.adopt(asked ?? own, (one) => one.close());
   // Half for finished answers, which have their bodies once more, ready to be sent.
   const cache = made.use(await openCache({ folder, diskBytes, memoryBytes: Math.ceil(memoryBytes / 2), now, log }));
+  const allLimits = { ...defaultEdgeLimits, hotBytes: Math.floor(memoryBytes / 2), ...limits };
   const edge = new Edge({
     cache,
     origins,
@@ -98,10 +99,22 @@ export async function openEdge(
     loopGuard: loopGuard(id),
     rules: { ...edgeDefaults.rules, ...rules },
     ...(policy && { policy }),
-    limits: { ...defaultEdgeLimits, hotBytes: Math.floor(memoryBytes / 2), ...limits },
+    limits: allLimits,
     now,
     log,
   });
   const owned = made.move();
-  return { edge, cache, origins, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const sinceMs = now();
+  const status = () =>
+    edgeStatus({
+      id,
+      sinceMs,
+      figures: edge.figures,
+      cache: cache.figures(),
+      hot: { bytes: edge.hotBytes, limit: allLimits.hotBytes },
+      origins: origins.states(),
+      siblings: asked && asked.figures,
+      gate: edge.gate,
+    });
+  return { edge, cache, origins, status, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -5,6 +5,7 @@
 import { badRequest } from "../../proto/mod.ts";
 import type { Parts } from "../parts.ts";
 import type { Endpoint } from "./call.ts";
+import * as edge from "./edge.ts";
 import * as health from "./health.ts";
 import * as objects from "./objects.ts";
 import * as peers from "./peers.ts";
@@ -15,6 +16,7 @@ import * as uploads from "./uploads.ts";
 const table: [pattern: string, methods: Record<string, Endpoint>][] = [
   ["/-/healthz", { GET: health.healthz }],
   ["/-/readyz", { GET: health.readyz }],
+  ["/-/metrics", { GET: edge.metrics }],
   ["/-/v1/objects", { GET: objects.list }],
   ["/-/v1/objects/{path*}", { GET: objects.describe }],
   ["/-/v1/uploads", { POST: uploads.create }],
@@ -24,6 +26,7 @@ const table: [pattern: string, methods: Record<string, Endpoint>][] = [
   ["/-/v1/servers", { GET: servers.list, POST: servers.add }],
   ["/-/v1/servers/{id}", { GET: servers.describe, PATCH: servers.change, DELETE: servers.remove }],
   ["/-/v1/purge", { POST: purge.everywhere }],
+  ["/-/v1/edge", { GET: edge.status }],
   ["/-/v1/durability", { GET: servers.durability }],
   ["/-/v1/peer/bodies/{sha256}", { GET: peers.sendBody }],
   ["/-/v1/peer/bodies", { POST: peers.sendSmallBodies }],

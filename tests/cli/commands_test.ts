@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Running, runToEnd } from "./program.ts";
 
-const COMMANDS = ["server", "pricing", "proxy", "servers", "purge", "doctor", "upload", "up"];
+const COMMANDS = ["server", "pricing", "proxy", "servers", "edge", "purge", "doctor", "upload", "up"];
 const PROGRAMS = ["server", "pricing", "proxy"];
 
 async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {

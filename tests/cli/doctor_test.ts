@@ -180,7 +180,7 @@ function factsOf(
 ): Facts {
   const named = new Map(Object.keys(views).map((by) => [`http://${by}`, answer(`http://${by}`)]));
   return {
-    views: Object.entries(views).map(([by, servers]) => ({ url: `http://${by}`, by, servers, error: "" })),
+    views: Object.entries(views).map(([by, servers]) => ({ url: `http://${by}`, by, servers, edge: null, error: "" })),
     named,
     listed: new Map(Object.keys(views).map((by) => [by, named.get(`http://${by}`)!])),
     durability: typeof durability === "string" ? durability : create(wire.DurabilitySchema, durability),

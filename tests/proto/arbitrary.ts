@@ -87,6 +87,24 @@ const byType: Record<string, fc.Arbitrary<unknown>> = {
   "metacdn.v1.PurgesPage.head": whole(SAFE),
   "metacdn.v1.PurgesPage.floor": whole(SAFE),
   "metacdn.v1.PurgesPage.floorMs": whole(2 ** 47),
+  ...Object.fromEntries(
+    [
+      ...["hits", "collapsed", "staleOnError", "failed", "siblingRequests", "siblingFailures"],
+      ...["bytesToViewers", "bytesFromOrigins", "bytesFromSiblings"],
+    ].map((field) => [`metacdn.v1.EdgeStatus.${field}`, whole(SAFE)]),
+  ),
+  "metacdn.v1.EdgeStatus.sinceMs": whole(2 ** 47),
+  "metacdn.v1.EdgeStatus.staleBeforeMs": whole(2 ** 47),
+  "metacdn.v1.EdgeStatus.forwarded": fc.dictionary(fc.constantFrom("uri-miss", "stale", "method"), whole(SAFE), {
+    noNullPrototype: true,
+  }),
+  ...Object.fromEntries(
+    ["entries", "diskBytes", "diskLimit", "memoryBytes", "memoryLimit", "hotBytes", "hotLimit", "evictions"].map((
+      field,
+    ) => [`metacdn.v1.CacheFill.${field}`, whole(SAFE)]),
+  ),
+  "metacdn.v1.OriginStatus.requests": whole(SAFE),
+  "metacdn.v1.OriginStatus.failures": whole(SAFE),
   "metacdn.v1.Offer.bodies": fc.array(bytes(0, 1, 100), { maxLength: 4 }),
   "metacdn.v1.Liveness.state": fc.constantFrom(1, 2, 3, 4),
   "metacdn.v1.ServerList.keys": fc.array(fc.record({ id: name, keys: fc.array(bytes(32), { maxLength: 3 }) }), {
@@ -149,7 +167,7 @@ function compatible(rule: Record<string, unknown>): Record<string, unknown> {
 function fieldValue(schema: DescMessage, field: DescField): fc.Arbitrary<unknown> {
   const special = byType[`${schema.typeName}.${field.localName}`] ??
     (field.fieldKind === "message" ? undefined : byField[field.localName]);
-  const must = ["version", "updated", "place", "stamp"].includes(field.localName);
+  const must = ["version", "updated", "place", "stamp", "cache"].includes(field.localName);
   const optional = field.presence !== 2 && !must; // 2: proto3's implicit presence
   const value = special ?? plainValue(field);
   return optional ? fc.option(value, { nil: undefined, freq: 4 }) : value;

@@ -371,3 +371,28 @@ Deno.test("purges: what they name is checked one by one and together, and so is 
     assertEquals(at(schema, init as never), fields, JSON.stringify(init, bigints).slice(0, 200));
   }
 });
+
+Deno.test("the status of an edge has figures that can be reckoned with, and texts of bounded length", () => {
+  const status = { id: "e", cache: {}, forwarded: { "uri-miss": 1n }, origins: [{ url: "http://o" }] };
+  const huge = 2n ** 60n;
+  const table: [Record<string, unknown>, string[]][] = [
+    [{}, []],
+    [{ id: "" }, ["id"]],
+    [{ cache: undefined }, ["cache"]],
+    [{ hits: huge, bytesToViewers: huge }, ["hits", "bytesToViewers"]],
+    [{ sinceMs: -1n, staleBeforeMs: huge }, ["sinceMs", "staleBeforeMs"]],
+    [{ forwarded: { stale: huge } }, ["forwarded"]],
+    [{ forwarded: { "A b": 1n } }, ["forwarded"]],
+    [{ forwarded: Object.fromEntries(Array.from("abcdefghijklmnopqrstuvwxyz", (c) => [c, 1n])) }, []],
+    [{ forwarded: Object.fromEntries(Array.from({ length: 33 }, (_, n) => ["a".repeat(n + 1), 1n])) }, ["forwarded"]],
+    [{ cache: { diskBytes: huge } }, ["cache.diskBytes"]],
+    [{ origins: [{ url: "http://o" }, { url: "file:///x" }] }, ["origins[1].url"]],
+    [{ origins: [{ url: "http://o", reason: "r".repeat(4097), bytes: huge }] }, [
+      "origins[0].reason",
+      "origins[0].bytes",
+    ]],
+  ];
+  for (const [change, fields] of table) {
+    assertEquals(at(wire.EdgeStatusSchema, { ...status, ...change } as never), fields, fields.join());
+  }
+});

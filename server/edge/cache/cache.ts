@@ -50,6 +50,11 @@ export interface CacheFigures {
   /** Bytes of bodies on disk, and in memory. */
   diskBytes: number;
   memoryBytes: number;
+  /** What they may be at most; `diskLimit` is 0 without a disk. */
+  diskLimit: number;
+  memoryLimit: number;
+  /** The disk could not be written or read when that was last tried: for now the cache does without it. */
+  diskFails: boolean;
   /** Entries, or parts of them, that went because others needed the room. */
   evictions: number;
 }

@@ -135,6 +135,11 @@ export class DiskTier {
     return this.#index !== null && !this.#closed && this.options.now() >= this.#restUntil;
   }
 
+  /** True from when the disk failed until it works again. */
+  get failing(): boolean {
+    return (this.#index === null || this.#failing) && !this.#closed;
+  }
+
   /** The rows of a key, the newest first. */
   find(key: string): EntryRow[] {
     try {

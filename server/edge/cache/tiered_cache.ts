@@ -116,6 +116,9 @@ export class TieredCache implements Cache, Keeper, Host {
       entries: this.#disk ? this.#disk.entries : this.#entries,
       diskBytes: this.#disk?.bytes ?? 0,
       memoryBytes: this.#memory.bytes,
+      diskLimit: this.options.disk?.limit ?? 0,
+      memoryLimit: this.options.memoryBytes,
+      diskFails: this.#disk?.failing ?? false,
       evictions: this.#evictions + (this.#disk?.evictions ?? 0),
     };
   }

@@ -7,6 +7,7 @@ import {
   type UpstreamResponse,
 } from "../../../runtime/http1/transport.ts";
 import type { Schedule } from "../../cluster/wake.ts";
+import { CountedBody } from "../counted_body.ts";
 import { Health } from "./health.ts";
 import type { OriginRequest, OriginResponse, OriginState } from "./origins.ts";
 import { type Leave, type NoPlace, Places } from "./places.ts";
@@ -45,6 +46,7 @@ export class Origin {
   #callOffProbe = () => {};
   #requests = 0;
   #failures = 0;
+  #bytes = 0;
 
   constructor(readonly url: string, parts: OriginParts) {
     const { settings, random, schedule } = parts;
@@ -71,6 +73,7 @@ export class Origin {
       reason: this.#health.reason,
       requests: this.#requests,
       failures: this.#failures,
+      bytes: this.#bytes,
     };
   }
 
@@ -123,7 +126,8 @@ export class Origin {
       else if (end.kind === "whole" && status < 500) this.#health.succeeded();
       leave();
     };
-    const watched = response.body && new WatchedBody(response.body, signal, ended);
+    const counted = response.body && new CountedBody(response.body, (count) => void (this.#bytes += count));
+    const watched = counted && new WatchedBody(counted, signal, ended);
     if (!watched) ended({ kind: "whole" });
     return { status, headers, contentLength, timing, body: watched, from: this.url };
   }

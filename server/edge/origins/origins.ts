@@ -33,6 +33,8 @@ export interface OriginState {
   /** Requests that it was sent, and those of them that failed through its fault, since the start; probes apart. */
   requests: number;
   failures: number;
+  /** Bytes of the bodies that it sent. */
+  bytes: number;
 }
 
 /** Several origins that serve the same content. */

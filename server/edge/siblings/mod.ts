@@ -8,6 +8,7 @@ export {
   type Sibling,
   SIBLING_FIELD,
   siblingDefaults,
+  type SiblingFigures,
   type SiblingSettings,
   type SiblingsOptions,
   siblingTransport,

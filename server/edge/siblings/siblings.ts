@@ -9,6 +9,7 @@ import type { Logger } from "../../../runtime/log.ts";
 import type { HeaderLine, Transport, UpstreamResponse } from "../../../runtime/http1/transport.ts";
 import { UpstreamError } from "../../../runtime/http1/transport.ts";
 import type { Backoff } from "../../cluster/settings.ts";
+import { CountedBody } from "../counted_body.ts";
 import type { OriginRequest, OriginResponse, Origins } from "../origins/origins.ts";
 import { Circuits } from "./circuit.ts";
 import { ownerOf } from "./rendezvous.ts";
@@ -60,10 +61,23 @@ export interface SiblingsOptions {
   log: Logger;
 }
 
+/** What siblings have done for an edge since its start. */
+export interface SiblingFigures {
+  /** Requests that they were sent, and those of them that they could not answer, so that the origin was asked. */
+  requests: number;
+  failures: number;
+  /** Bytes of the bodies that they sent. */
+  bytes: number;
+}
+
 /** The origins, with the siblings before them. */
-export function withSiblings(origins: Origins, options: SiblingsOptions): Origins {
+export function withSiblings(
+  origins: Origins,
+  options: SiblingsOptions,
+): Origins & { readonly figures: Readonly<SiblingFigures> } {
   const siblings = new Siblings(origins, options);
   return {
+    figures: siblings.figures,
     send: (request) => siblings.send(request),
     states: () => origins.states(),
     close() {
@@ -77,6 +91,7 @@ export function withSiblings(origins: Origins, options: SiblingsOptions): Origin
 const GATEWAY_ERRORS = new Set([502, 503, 504]);
 
 class Siblings {
+  readonly figures: SiblingFigures = { requests: 0, failures: 0, bytes: 0 };
   readonly #origins: Origins;
   readonly #options: SiblingsOptions;
   readonly #settings: SiblingSettings;
@@ -110,10 +125,11 @@ class Siblings {
 
   /** Null where the origin must be asked. @throws what the end of the request itself is */
   async #ask({ id, url }: Sibling, request: OriginRequest): Promise<OriginResponse | null> {
-    const { transport, stamp, now, random, log } = this.#options;
+    const { transport, stamp, log } = this.#options;
     const { headTimeoutMs, idleTimeoutMs } = this.#settings;
     const { method, target, signal } = request;
     const headers: HeaderLine[] = [...request.fields, [SIBLING_FIELD, stamp()]];
+    this.figures.requests++;
     let response: UpstreamResponse;
     try {
       response = await transport.send({
@@ -132,20 +148,28 @@ class Siblings {
         this.#circuits.undecided(id);
         throw error;
       }
-      this.#circuits.failed(id, now(), random);
+      this.#failed(id);
       log.info("a sibling does not answer; the origin is asked", { id, error: error.message });
       return null;
     }
     if (GATEWAY_ERRORS.has(response.status)) {
       response.body?.cancel();
-      this.#circuits.failed(id, now(), random);
+      this.#failed(id);
       log.info("a sibling cannot answer; the origin is asked", { id, status: response.status });
       return null;
     }
     this.#circuits.succeeded(id);
-    const onBreak = () => this.#circuits.failed(id, now(), random);
-    const body = response.body && ResumedBody.of(response, { request, origins: this.#origins, onBreak });
-    return { ...response, body: body ?? response.body, from: id };
+    const onBreak = () => this.#failed(id);
+    const counted = response.body && new CountedBody(response.body, (count) => void (this.figures.bytes += count));
+    const answer = { ...response, body: counted };
+    const body = ResumedBody.of(answer, { request, origins: this.#origins, onBreak });
+    return { ...answer, body: body ?? counted, from: id };
+  }
+
+  #failed(id: string): void {
+    const { now, random } = this.#options;
+    this.figures.failures++;
+    this.#circuits.failed(id, now(), random);
   }
 }
 

@@ -150,7 +150,19 @@ async function doesWithout(cache: Cache): Promise<void> {
   await settled(cache);
   assertEquals(small.body, pattern(500));
   assert(cache.find("/without")[0] === small);
+  assertEquals(cache.figures().diskFails, true);
 }
+
+Deno.test("cache: a folder that cannot be made is done without, and the figures say so", async () => {
+  await using dir = await tempDir();
+  await Deno.writeTextFile(`${dir.path}/file`, "");
+  const log = keptLog();
+  await using cache = await open(`${dir.path}/file/cache`, { memoryBytes: 4 << 20, log });
+  await doesWithout(cache);
+  const { diskBytes, diskLimit, memoryBytes, memoryLimit } = cache.figures();
+  assertEquals([diskBytes, diskLimit, memoryLimit, log.lines.length], [0, 1 << 30, 4 << 20, 1]);
+  assert(memoryBytes >= 500);
+});
 
 onDisk("a full disk is done without, said once, and used again when it has room", "8m", async (disk) => {
   let time = 0;
@@ -172,6 +184,7 @@ onDisk("a full disk is done without, said once, and used again when it has room"
   assert(await fill(entry, large));
   await settled(cache);
   assertBytes(await readHeld(entry), large);
+  assertEquals(cache.figures().diskFails, false);
   assertEquals(slicesBelow(`${disk}/cache`).length, 4);
 });
 

@@ -28,8 +28,8 @@ Deno.test("the first is asked, and says who it is; its answer is as it sent it",
   for (let times = 0; times < 20; times++) assertEquals(await ask(asked), "200 first");
   assertEquals([first.accepted, second.accepted], [1, 0], "one connection, used again");
   assertEquals(asked.states(), [
-    { url: first.url, healthy: true, active: 0, waiting: 0, reason: "", requests: 21, failures: 0 },
-    { url: second.url, healthy: true, active: 0, waiting: 0, reason: "", requests: 0, failures: 0 },
+    { url: first.url, healthy: true, active: 0, waiting: 0, reason: "", requests: 21, failures: 0, bytes: 21 * 5 },
+    { url: second.url, healthy: true, active: 0, waiting: 0, reason: "", requests: 0, failures: 0, bytes: 0 },
   ]);
 });
 

@@ -6,7 +6,7 @@ import { bodyInit } from "../../../../runtime/http1/body_source.ts";
 import { createRawTransport } from "../../../../runtime/http1/raw_transport.ts";
 import { type HeaderLine, UpstreamError } from "../../../../runtime/http1/transport.ts";
 import { silentLogger } from "../../../../runtime/log.ts";
-import type { OriginRequest, OriginResponse, Origins } from "../../../../server/edge/origins/origins.ts";
+import type { OriginRequest, OriginResponse } from "../../../../server/edge/origins/origins.ts";
 import { Circuits } from "../../../../server/edge/siblings/circuit.ts";
 import {
   liveEdges,
@@ -27,7 +27,7 @@ class Scene implements AsyncDisposable {
   readonly origin: FakeServer;
   readonly sibling: FakeServer;
   readonly #origins = createRawTransport();
-  readonly edge: Origins;
+  readonly edge: ReturnType<typeof withSiblings>;
   nowMs = 1_000_000;
   edges: Sibling[];
 
@@ -114,6 +114,7 @@ Deno.test("who owns the key is asked before the origin, marked, with all that th
   }
   assertEquals(await scene.get({ target: ours }), "200 origin: from the origin");
   assertEquals(scene.who(), "origin");
+  assertEquals(scene.edge.figures, { requests: 1, failures: 0, bytes: "from the sibling".length });
 });
 
 Deno.test("the origin is asked at once for what no shared cache may answer, and for a sibling; and never told of it", async () => {
@@ -150,6 +151,7 @@ Deno.test("what a sibling answers counts, unless it is a gateway's error", async
     assertEquals(await scene.get(), "200 origin: from the origin");
     assertEquals(await scene.get(), "200 origin: from the origin");
     assertEquals(scene.who(), "sibling,origin,origin", `${code}`);
+    assertEquals(scene.edge.figures, { requests: 1, failures: 1, bytes: 0 });
   }
 });
 
