@@ -109,7 +109,7 @@ const NEVER: StopSignal = { aborted: false, addEventListener() {}, removeEventLi
 /** Answers from a cache, and fills it. */
 export class Edge {
   readonly #options: EdgeOptions;
-  readonly #flights = new Flights<Landing>();
+  readonly #flights = new Flights<Landing>(giveUp);
   readonly #completion: Completion;
   readonly #purged = new Purged();
   readonly #uncacheable: Uncacheable;
@@ -264,7 +264,7 @@ export class Edge {
     entry.use();
     const condition = conditionOf(asked, response);
     if (condition === "failed") return await this.#pass(asked, "request");
-    const source = this.#completion.source(entry, () => this.#fields(asked, normalised(asked.fields)));
+    const source = this.#completion.source(entry, fill, () => this.#fields(asked, normalised(asked.fields)));
     const answered = condition === "not-modified"
       ? notModified(response, nowMs)
       : await represent(asked, entry, { source, fill, nowMs, mostRanges: limits.ranges });
@@ -281,9 +281,7 @@ export class Edge {
     const decision: Asking = { kind: "validate", found, because: "stale", onError: true };
     const refreshing = { ...asked, method: "GET", signal: NEVER };
     this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, true)).then(
-      ({ landing, led }) => {
-        if (led && landing.kind === "passing") landing.response.body?.cancel();
-      },
+      ({ landing, led }) => led && giveUp(landing),
       (error) => this.#options.log.debug("cannot refresh in the background", { target: asked.target, error }),
     );
   }
@@ -343,9 +341,9 @@ export class Edge {
       throw new Changed("the origin's 304 is about another version");
     }
     const part = status === 206 ? parseContentRange(received) : null;
-    // A part whose length is not what its Content-Range says is nobody's to build on.
-    const sound = status !== 206 ||
-      (part !== null && (response.contentLength ?? part.end - part.start) === part.end - part.start);
+    // A part of what nobody knows the length of, or of another length than it says, is nobody's to build on.
+    const sound = status !== 206 || (part !== null && part.length !== null &&
+      (response.contentLength ?? part.end - part.start) === part.end - part.start);
     const storable = sound && judgeStorage(asked, received, rules).store;
     if (!storable) {
       if (found && status < 500) this.#discard(found);
@@ -366,7 +364,8 @@ export class Edge {
       body: response.body,
       start: part?.start ?? 0,
       end: part?.end ?? response.contentLength,
-      repeatable: isRepeatable(stored),
+      // An origin that sends the whole in place of a part does so again.
+      repeatable: isRepeatable(stored) && (range === null || status === 206),
       wanted,
     });
     if (fill) this.#completion.add(fill);
@@ -405,14 +404,11 @@ export class Edge {
     for (const entry of this.#options.cache.find(key).slice(this.#options.limits.variants)) this.#discard(entry);
   }
 
-  /** When a fill ends: its length is known, or what came of it is of no use. */
+  /** When a fill ends early: what came of it may be of no use. */
   #seeTo(fill: Fill): void {
     const { entry } = fill;
     fill.ended.then(() => {
-      if (fill.state === "done") {
-        if (entry.response.length === null) entry.update({ ...entry.response, length: fill.at });
-        return;
-      }
+      if (fill.state === "done") return;
       if (fill.failure !== null) {
         this.#options.log.warn("an answer broke off", { target: entry.key, at: fill.at, error: fill.failure });
       }
@@ -498,6 +494,11 @@ export class Edge {
     const node = client.includes(":") ? `"[${client}]"` : client;
     return [...this.#options.loopGuard(fields), ["forwarded", `for=${node}`]];
   }
+}
+
+/** Of what is for one viewer alone, the body is nobody's where he does not take it. */
+function giveUp(landing: Landing): void {
+  if (landing.kind === "passing") landing.response.body?.cancel();
 }
 
 /** Whether others may wait for the answer to this request, and this for theirs. */
