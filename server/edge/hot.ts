@@ -44,7 +44,7 @@ export class HotAnswers {
     if (untilMs <= nowMs || alwaysValidates(response)) return;
     const finished = finishBoth(response, body, { nowMs, untilMs, signature: this.signature });
     this.#answers.set(key, { entry, response, finished });
-    this.#bytes += finished.bytes.length;
+    this.#bytes += sizeOf(finished);
     for (const [oldest, hot] of this.#answers) {
       if (this.#bytes <= this.most) break;
       this.#drop(oldest, hot);
@@ -53,8 +53,12 @@ export class HotAnswers {
 
   #drop(key: string, { finished }: Hot): void {
     this.#answers.delete(key);
-    this.#bytes -= finished.bytes.length;
+    this.#bytes -= sizeOf(finished);
   }
+}
+
+function sizeOf({ bytes, notModified }: Finished): number {
+  return bytes.length + (notModified?.bytes.length ?? 0);
 }
 
 /** Both what has the body, and the 304 for who has it already. */
