@@ -30,6 +30,7 @@ import { SIBLING_FIELD } from "./siblings/mod.ts";
 import {
   comparedWithHead,
   conditionOf,
+  conditions,
   decide,
   type Decision,
   freshen,
@@ -42,7 +43,9 @@ import {
   normalised,
   originConditions,
   parseContentRange,
+  type ReceivedHead,
   type RuleSettings,
+  type Times,
   toStored,
   validationFields,
   variedOf,
@@ -101,6 +104,8 @@ type Landing =
 
 type Asking = Extract<Decision<Entry>, { kind: "miss" | "validate" }>;
 
+/** Longer targets are no keys: anybody can think of them, and they would fill what remembers keys. */
+const LONGEST_KEY = 8192;
 /** After so many rounds a request goes to the origin on its own: others change what it looks at again and again. */
 const ROUNDS_TOGETHER = 4;
 const MOST_ROUNDS = 6;
@@ -146,7 +151,9 @@ export class Edge {
       case "GET":
       case "HEAD":
         // What a body of a GET means, only the origin knows (RFC 9110 §9.3.1).
-        return asked.body === null ? await this.#read(asked) : await this.#pass(asked, "bypass");
+        return asked.body === null && asked.target.length <= LONGEST_KEY
+          ? await this.#read(asked)
+          : await this.#pass(asked, "bypass");
       case "CONNECT":
       case "TRACE":
         throw new CdnError(`${asked.method} is not passed on`, { source: "client", status: 405 });
@@ -329,12 +336,12 @@ export class Edge {
       return { kind: "stale", entry: found, status };
     }
     if (asked.method === "HEAD") {
-      this.#compare(asked, response, times);
+      this.#compare(asked, response, times, mark);
       return { kind: "passing", response, range: null };
     }
     if (found && status === 304) {
       const fresh = freshenedBy(received, cache.find(asked.target), found, asked.fields);
-      for (const entry of fresh) entry.update(freshen(entry.response, received, times));
+      for (const entry of fresh) this.#freshen(entry, received, times, mark);
       if (fresh.includes(found)) return { kind: "freshened", entry: found };
       // It says that something else is still good: what we have is of no use.
       this.#discard(found);
@@ -346,8 +353,11 @@ export class Edge {
       (response.contentLength ?? part.end - part.start) === part.end - part.start);
     const storable = sound && judgeStorage(asked, received, rules).store;
     if (!storable) {
-      if (found && status < 500) this.#discard(found);
-      if (status !== 206 && status < 500) this.#uncacheable.note(asked.target, times.responseMs);
+      if (found && tellsOfAll(status)) this.#discard(found);
+      // What one viewer alone may cause says nothing of what the others get.
+      if (sound && status < 500 && status !== 416 && mayShare(asked)) {
+        this.#uncacheable.note(asked.target, times.responseMs);
+      }
       return { kind: "passing", response, range };
     }
     this.#uncacheable.forget(asked.target);
@@ -387,17 +397,23 @@ export class Edge {
     return { ...response, headers: [...headers] };
   }
 
+  /** Freshens a response, which stays stale where a purge meant it after it was asked for (`mark`). */
+  #freshen(entry: Entry, received: ReceivedHead, times: Times, mark: number): void {
+    const fresh = freshen(entry.response, received, times);
+    const purged = this.#purged.since(mark, entry.key, entry.response.tags) !== null;
+    entry.update(purged ? { ...fresh, stale: true } : fresh);
+  }
+
   /** What the answer to a HEAD says of what is stored (RFC 9111 §4.3.5). */
-  #compare(asked: Asked, response: OriginResponse, times: { requestMs: number; responseMs: number }): void {
+  #compare(asked: Asked, response: OriginResponse, times: Times, mark: number): void {
     if (response.status !== 200) return;
     const received = { status: response.status, fields: response.headers };
-    const decision = decide({ ...asked, method: "GET" }, this.#options.cache.find(asked.target), times.responseMs, {
-      ...this.#options.rules,
-    });
+    const { cache, rules } = this.#options;
+    const decision = decide({ ...asked, method: "GET" }, cache.find(asked.target), times.responseMs, rules);
     if (decision.kind !== "serve" && decision.kind !== "validate") return;
     const entry = decision.found;
     if (comparedWithHead(entry.response, received) === "invalidate") this.#discard(entry);
-    else entry.update(freshen(entry.response, received, times));
+    else this.#freshen(entry, received, times, mark);
   }
 
   #limitVariants(key: string): void {
@@ -428,11 +444,16 @@ export class Edge {
     const { method, target, authority } = asked;
     const keys = invalidatedBy({ method, target, authority }, { status: response.status, fields: response.headers });
     // Before the answer: who has it and then reads must not see what was there before.
-    if (keys.length) await this.purge({ keys, prefixes: [], tags: [] }, { soft: false });
+    try {
+      if (keys.length) await this.purge({ keys, prefixes: [], tags: [] }, { soft: false });
+    } catch (error) {
+      response.body?.cancel();
+      throw error;
+    }
     return this.#received(response, { hit: false, fwd: "method", fwdStatus: response.status });
   }
 
-  /** The origin's own answer to exactly what the viewer asks. */
+  /** The origin's own answer to what the viewer asks, conditions and range and all. */
   async #pass(asked: Asked, fwd: NonNullable<Handling["fwd"]>): Promise<Answered> {
     const response = await this.#options.origins.send(this.#request(asked));
     return this.#received(response, { hit: false, fwd, fwdStatus: response.status });
@@ -443,7 +464,7 @@ export class Edge {
     return {
       method,
       target,
-      fields: this.#fields(asked, [...normalised(fields), ...originConditions(fields)]),
+      fields: this.#fields(asked, [...normalised(fields), ...conditions(fields)]),
       body,
       bodyLength: body ? bodyLength : null,
       signal,
@@ -457,9 +478,13 @@ export class Edge {
     fwd: NonNullable<Handling["fwd"]>,
   ): Promise<Answered> {
     const handling: Handling = { hit: false, fwd, fwdStatus: response.status };
+    const { status } = response;
     const wish = fieldOf(asked.fields, "range");
-    if (range === null || range === wish || response.status !== 206) return this.#received(response, handling);
-    const part = parseContentRange({ status: 206, fields: response.headers });
+    const ifRange = fieldOf(asked.fields, "if-range") !== null;
+    const asWished = range === wish && !ifRange;
+    if (range === null || asWished || (status !== 206 && status !== 416)) return this.#received(response, handling);
+    // Whether his parts are of this version was not asked.
+    const part = ifRange ? null : parseContentRange({ status, fields: response.headers });
     const size = part?.length ?? null;
     const selection = size === null ? null : selectRanges(wish!, size, { most: 1 });
     const wanted = selection?.kind === "parts" ? selection.parts[0]! : null;
@@ -515,6 +540,11 @@ function pathOf(target: string): string {
   } catch {
     return path;
   }
+}
+
+/** True for an answer that tells of the target, and not (400, 401, 429, …) of one request for it, or of the server. */
+function tellsOfAll(status: number): boolean {
+  return status < 400 || status === 404 || status === 410;
 }
 
 function isConditional({ fields }: Asked): boolean {
