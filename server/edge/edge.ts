@@ -20,7 +20,7 @@ import { Completion, isRepeatable } from "./completion.ts";
 import { CutBody } from "./cut_body.ts";
 import { Fill } from "./fill.ts";
 import { firstRange } from "./first_range.ts";
-import { Flights, Gone } from "./flights.ts";
+import { Flights, Gone, type Landed } from "./flights.ts";
 import { openGate, type ServingGate } from "./gate.ts";
 import { HotAnswers } from "./hot.ts";
 import type { OriginResponse, Origins } from "./origins/origins.ts";
@@ -183,8 +183,10 @@ export class Edge {
     const key = asked.target;
     const waiting = this.#gate.waitingFor(fieldOf(asked.fields, SIBLING_FIELD));
     if (waiting) await waiting;
+    let inPart = true;
     for (let round = 1; round <= MOST_ROUNDS; round++) {
       const nowMs = now();
+      let led = false;
       const decision = this.#decide(asked, nowMs);
       try {
         if (decision.kind === "refuse") throw notStored();
@@ -195,11 +197,14 @@ export class Edge {
         const alone = round > ROUNDS_TOGETHER || !mayShare(asked) || this.#uncacheable.has(key, nowMs);
         // As nothing will be stored, what the viewer has and which part he wants is the origin's to judge.
         if (alone && decision.kind === "miss" && isConditional(asked)) return await this.#pass(asked, decision.because);
-        const { landing, led } = await this.#land(asked, decision, alone);
-        const answered = await this.#landed(asked, decision, landing, led, round);
+        const landed = await this.#land(asked, decision, { alone, inPart });
+        led = landed.led;
+        const answered = await this.#landed(asked, decision, landed, round);
         if (answered) return answered;
       } catch (error) {
         if (!(error instanceof Changed)) throw error;
+        // The part that he asks for first is not all that he needs, and nothing more comes of it.
+        if (led) inPart = false;
       }
     }
     return await this.#pass(asked, "bypass");
@@ -219,10 +224,15 @@ export class Edge {
     return "found" in decision ? { ...decision, found: decision.found.entry } : decision;
   }
 
-  async #land(asked: Asked, decision: Asking, alone: boolean): Promise<{ landing: Landing; led: boolean }> {
+  /** `inPart`: of what is to be read in part, only a part is asked for. */
+  async #land(
+    asked: Asked,
+    decision: Asking,
+    { alone, inPart }: { alone: boolean; inPart: boolean },
+  ): Promise<Landed<Landing>> {
     // Alone, too, it is a flight of its own: once its head is here, what comes may be others' as well.
     const key = alone ? Symbol() : this.#flightKey(asked);
-    return await this.#flights.fly(key, asked.signal, (stop) => this.#ask(asked, decision, stop));
+    return await this.#flights.fly(key, asked.signal, (stop) => this.#ask(asked, decision, stop, { inPart }));
   }
 
   /** Who differ in what the stored responses of their key vary with do not wait for each other. */
@@ -238,8 +248,7 @@ export class Edge {
   async #landed(
     asked: Asked,
     decision: Asking,
-    landing: Landing,
-    led: boolean,
+    { landing, led }: Landed<Landing>,
     round: number,
   ): Promise<Answered | null> {
     const fwd = decision.because;
@@ -287,19 +296,25 @@ export class Edge {
   #refresh(asked: Asked, found: Entry): void {
     const decision: Asking = { kind: "validate", found, because: "stale", onError: true };
     const refreshing = { ...asked, method: "GET", signal: NEVER };
-    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, true)).then(
-      ({ landing, led }) => led && giveUp(landing),
-      (error) => this.#options.log.debug("cannot refresh in the background", { target: asked.target, error }),
-    );
+    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, { wanted: true }))
+      .then(
+        ({ landing, led }) => led && giveUp(landing),
+        (error) => this.#options.log.debug("cannot refresh in the background", { target: asked.target, error }),
+      );
   }
 
   // ---- what the origin is asked
 
-  async #ask(asked: Asked, decision: Asking, signal: StopSignal, wanted = false): Promise<Landing> {
+  async #ask(
+    asked: Asked,
+    decision: Asking,
+    signal: StopSignal,
+    { inPart = true, wanted = false }: { inPart?: boolean; wanted?: boolean },
+  ): Promise<Landing> {
     const { origins, cache, now, rules } = this.#options;
     const found = decision.kind === "validate" ? decision.found : null;
     const mark = this.#purged.mark;
-    const wish = asked.method === "GET" && !found ? fieldOf(asked.fields, "range") : null;
+    const wish = asked.method === "GET" && !found && inPart ? fieldOf(asked.fields, "range") : null;
     const range = wish === null ? null : firstRange(wish);
     const request = {
       method: asked.method,
@@ -444,13 +459,18 @@ export class Edge {
     const { method, target, authority } = asked;
     const keys = invalidatedBy({ method, target, authority }, { status: response.status, fields: response.headers });
     // Before the answer: who has it and then reads must not see what was there before.
-    try {
-      if (keys.length) await this.purge({ keys, prefixes: [], tags: [] }, { soft: false });
-    } catch (error) {
-      response.body?.cancel();
-      throw error;
-    }
+    if (keys.length) await this.#invalidate(keys);
     return this.#received(response, { hit: false, fwd: "method", fwdStatus: response.status });
+  }
+
+  /** Never rejects: the write is done, whatever becomes of what we have. */
+  async #invalidate(keys: readonly string[]): Promise<void> {
+    try {
+      await this.purge({ keys, prefixes: [], tags: [] }, { soft: false });
+    } catch (error) {
+      this.#options.log.warn("what a write changed may be back after a restart", { keys, error });
+      for (const entry of keys.flatMap((key) => this.#options.cache.find(key))) this.#discard(entry);
+    }
   }
 
   /** The origin's own answer to what the viewer asks, conditions and range and all. */
