@@ -43,6 +43,7 @@ import {
   normalised,
   originConditions,
   parseContentRange,
+  type Part,
   type ReceivedHead,
   type RuleSettings,
   type Times,
@@ -50,6 +51,7 @@ import {
   validationFields,
   variedOf,
 } from "./rules/mod.ts";
+import type { StoredResponse } from "./response.ts";
 import { Uncacheable } from "./uncacheable.ts";
 import type { HeaderLine, StopSignal } from "../../runtime/http1/transport.ts";
 
@@ -183,10 +185,8 @@ export class Edge {
     const key = asked.target;
     const waiting = this.#gate.waitingFor(fieldOf(asked.fields, SIBLING_FIELD));
     if (waiting) await waiting;
-    let inPart = true;
     for (let round = 1; round <= MOST_ROUNDS; round++) {
       const nowMs = now();
-      let led = false;
       const decision = this.#decide(asked, nowMs);
       try {
         if (decision.kind === "refuse") throw notStored();
@@ -197,14 +197,11 @@ export class Edge {
         const alone = round > ROUNDS_TOGETHER || !mayShare(asked) || this.#uncacheable.has(key, nowMs);
         // As nothing will be stored, what the viewer has and which part he wants is the origin's to judge.
         if (alone && decision.kind === "miss" && isConditional(asked)) return await this.#pass(asked, decision.because);
-        const landed = await this.#land(asked, decision, { alone, inPart });
-        led = landed.led;
+        const landed = await this.#land(asked, decision, alone);
         const answered = await this.#landed(asked, decision, landed, round);
         if (answered) return answered;
       } catch (error) {
         if (!(error instanceof Changed)) throw error;
-        // The part that he asks for first is not all that he needs, and nothing more comes of it.
-        if (led) inPart = false;
       }
     }
     return await this.#pass(asked, "bypass");
@@ -224,15 +221,10 @@ export class Edge {
     return "found" in decision ? { ...decision, found: decision.found.entry } : decision;
   }
 
-  /** `inPart`: of what is to be read in part, only a part is asked for. */
-  async #land(
-    asked: Asked,
-    decision: Asking,
-    { alone, inPart }: { alone: boolean; inPart: boolean },
-  ): Promise<Landed<Landing>> {
+  async #land(asked: Asked, decision: Asking, alone: boolean): Promise<Landed<Landing>> {
     // Alone, too, it is a flight of its own: once its head is here, what comes may be others' as well.
     const key = alone ? Symbol() : this.#flightKey(asked);
-    return await this.#flights.fly(key, asked.signal, (stop) => this.#ask(asked, decision, stop, { inPart }));
+    return await this.#flights.fly(key, asked.signal, (stop) => this.#ask(asked, decision, stop));
   }
 
   /** Who differ in what the stored responses of their key vary with do not wait for each other. */
@@ -296,7 +288,7 @@ export class Edge {
   #refresh(asked: Asked, found: Entry): void {
     const decision: Asking = { kind: "validate", found, because: "stale", onError: true };
     const refreshing = { ...asked, method: "GET", signal: NEVER };
-    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, { wanted: true }))
+    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, true))
       .then(
         ({ landing, led }) => led && giveUp(landing),
         (error) => this.#options.log.debug("cannot refresh in the background", { target: asked.target, error }),
@@ -305,16 +297,11 @@ export class Edge {
 
   // ---- what the origin is asked
 
-  async #ask(
-    asked: Asked,
-    decision: Asking,
-    signal: StopSignal,
-    { inPart = true, wanted = false }: { inPart?: boolean; wanted?: boolean },
-  ): Promise<Landing> {
+  async #ask(asked: Asked, decision: Asking, signal: StopSignal, wanted = false): Promise<Landing> {
     const { origins, cache, now, rules } = this.#options;
     const found = decision.kind === "validate" ? decision.found : null;
     const mark = this.#purged.mark;
-    const wish = asked.method === "GET" && !found && inPart ? fieldOf(asked.fields, "range") : null;
+    const wish = asked.method === "GET" && !found ? fieldOf(asked.fields, "range") : null;
     const range = wish === null ? null : firstRange(wish);
     const request = {
       method: asked.method,
@@ -363,20 +350,15 @@ export class Edge {
       throw new Changed("the origin's 304 is about another version");
     }
     const part = status === 206 ? parseContentRange(received) : null;
-    // A part of what nobody knows the length of, or of another length than it says, is nobody's to build on.
-    const sound = status !== 206 || (part !== null && part.length !== null &&
-      (response.contentLength ?? part.end - part.start) === part.end - part.start);
-    const storable = sound && judgeStorage(asked, received, rules).store;
-    if (!storable) {
+    let stored = status !== 206 || part ? toStored(asked, received, times) : null;
+    if (stored && part && !isFitting(part, response.contentLength, stored)) stored = null;
+    if (!stored || !judgeStorage(asked, received, rules).store) {
       if (found && tellsOfAll(status)) this.#discard(found);
       // What one viewer alone may cause says nothing of what the others get.
-      if (sound && status < 500 && status !== 416 && mayShare(asked)) {
-        this.#uncacheable.note(asked.target, times.responseMs);
-      }
+      if (status < 500 && status !== 416 && mayShare(asked)) this.#uncacheable.note(asked.target, times.responseMs);
       return { kind: "passing", response, range };
     }
     this.#uncacheable.forget(asked.target);
-    let stored = toStored(asked, received, times);
     if (!response.body) stored = { ...stored, length: 0 };
     const purged = this.#purged.since(mark, asked.target, stored.tags);
     if (purged === "soft") stored = { ...stored, stale: true };
@@ -539,6 +521,15 @@ export class Edge {
     const node = client.includes(":") ? `"[${client}]"` : client;
     return [...this.#options.loopGuard(fields), ["forwarded", `for=${node}`]];
   }
+}
+
+/**
+ * True for a part that can be built on: as long as it says, of a length that is known, and all that there is, or with
+ * what it takes to put others beside it. Another part would take the place of one without.
+ */
+function isFitting({ start, end, length }: Part, contentLength: number | null, stored: StoredResponse): boolean {
+  const whole = start === 0 && end === length;
+  return (contentLength ?? end - start) === end - start && length !== null && (whole || isRepeatable(stored));
 }
 
 /** Of what is for one viewer alone, the body is nobody's where he does not take it. */
