@@ -116,10 +116,10 @@ export async function represent(
   }
 }
 
-/** What of the body a selection means, as far as that is known. */
+/** What of the body a selection means. */
 function rangesOf(selection: Selection, length: number | null): readonly ByteRange[] {
   if (selection.kind === "parts") return selection.parts;
-  return selection.kind === "whole" && length !== null ? [{ start: 0, end: length }] : [];
+  return selection.kind === "whole" ? [{ start: 0, end: length ?? Infinity }] : [];
 }
 
 /** Which part a request asks for, as far as it can be known: of an unknown length it is the whole. */

@@ -13,6 +13,7 @@ import type { OriginRequest, Origins } from "./origins/origins.ts";
 import { type Lines, parseContentRange, sameRepresentation } from "./rules/mod.ts";
 import type { StoredResponse } from "./response.ts";
 
+const NOT_REPEATABLE = "it has no strong validator, or its length is not known";
 const NEVER = { aborted: false, addEventListener() {}, removeEventListener() {} };
 
 /** What completing needs. */
@@ -48,15 +49,20 @@ export class Completion {
 
   /**
    * Where readers of an entry get what it does not hold. `asked`: for one of them the origin was asked, or will be.
+   * @param fill what they begin with, though it may have ended
    * @param fields those that the origin is asked with
    */
-  source(entry: Entry, fields: () => Lines): Source & { readonly asked: boolean } {
+  source(entry: Entry, fill: Fill | null, fields: () => Lines): Source & { readonly asked: boolean } {
     const state = { asked: false };
+    const fills = () => [...this.#fills.get(entry) ?? []];
     return {
       expect: (range) => {
-        state.asked ||= !this.#hasAll(entry, range);
+        if (hasAll(entry, fill ? [fill, ...fills()] : fills(), range)) return;
+        state.asked = true;
+        if (!isRepeatable(entry.response)) throw this.#useless(entry, NOT_REPEATABLE);
       },
-      covering: (offset) => [...this.#fills.get(entry) ?? []].find((fill) => fill.covers(offset)) ?? null,
+      bringing: (start, end) => fills().find((fill) => fill.brings(start, end)) ?? null,
+      covering: (offset) => fills().find((fill) => fill.covers(offset)) ?? null,
       fetch: async (offset, end) => {
         state.asked = true;
         return await this.#fetch(entry, offset, end, fields);
@@ -69,10 +75,7 @@ export class Completion {
 
   async #fetch(entry: Entry, offset: number, end: number | null, fields: () => Lines): Promise<Fill> {
     const condition = strongCondition(entry.response);
-    if (condition === null || entry.response.length === null) {
-      this.#options.discard(entry);
-      throw new Changed("it has no strong validator, or its length is not known");
-    }
+    if (condition === null || entry.response.length === null) throw this.#useless(entry, NOT_REPEATABLE);
     const range = gap(entry, offset, end ?? entry.response.length, entry.response.length);
     const { landing } = await this.#flights.fly(
       `${this.#nameOf(entry)}:${range.start}`,
@@ -102,8 +105,9 @@ export class Completion {
       ? { start: 0, end: contentLength }
       : null;
     const same = sameRepresentation(entry.response, { status, fields: received.headers });
-    if (body && part && part.end !== null && same && part.start <= range.start) {
-      const fill = new Fill({ entry, body, start: part.start, end: part.end, repeatable: true });
+    if (body && part && part.end !== null && same && part.start <= range.start && range.start < part.end) {
+      // Of an origin that knows no ranges all comes by the whole: nobody can ask for what comes late in it.
+      const fill = new Fill({ entry, body, start: part.start, end: part.end, repeatable: status === 206 });
       this.add(fill);
       return fill;
     }
@@ -114,22 +118,12 @@ export class Completion {
         retry: true,
       });
     }
-    this.#options.discard(entry);
-    throw new Changed(same ? `the origin answered ${status}` : "the origin has another version now");
+    throw this.#useless(entry, same ? `the origin answered ${status}` : "the origin has another version now");
   }
 
-  /** True where all of a range is held, or on its way for somebody. */
-  #hasAll(entry: Entry, range: ByteRange): boolean {
-    for (let at = range.start; at < range.end;) {
-      const held = entry.held.filter(({ start, end }) => start <= at && at < end).map(({ end }) => end);
-      const reached = [...this.#fills.get(entry) ?? []].filter(({ start }) => start <= at).map((fill) =>
-        fill.reach(at)
-      );
-      const next = Math.max(at, ...held, ...reached);
-      if (next === at) return false;
-      at = next;
-    }
-    return true;
+  #useless(entry: Entry, why: string): Changed {
+    this.#options.discard(entry);
+    return new Changed(why);
   }
 
   #nameOf(entry: Entry): number {
@@ -137,6 +131,20 @@ export class Completion {
     if (name === undefined) this.#names.set(entry, name = ++this.#named);
     return name;
   }
+}
+
+/** True where all of a range is held, or comes for somebody. */
+function hasAll({ held }: Pick<Entry, "held">, fills: readonly Fill[], range: ByteRange): boolean {
+  for (let at = range.start; at < range.end;) {
+    const next = Math.max(
+      ...held.map(({ start, end }) => start <= at ? end : at),
+      ...fills.map((fill) => fill.reach(at)),
+      at,
+    );
+    if (next === at) return false;
+    at = next;
+  }
+  return true;
 }
 
 /** True where parts of a representation that come at different times can be put together. */

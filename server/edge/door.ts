@@ -7,6 +7,9 @@ import type { Edge } from "./edge.ts";
 
 const NEVER = { aborted: false, addEventListener() {}, removeEventListener() {} };
 
+/** Statuses that `Response` takes no body with, not even an empty one (Fetch §2.2.3). */
+const NULL_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
+
 /** What of a request's target can be sent to an origin as it is (RFC 9112 §3.2.1). */
 const TARGET = /^\/[\x21-\x7e\x80-\xff]*$/;
 
@@ -22,7 +25,7 @@ export async function answerFromEdge(
   client: string,
 ): Promise<Response> {
   const { method, headers, body } = request;
-  const target = query === "" ? path : `${path}?${query}`;
+  const target = query === "" && !request.url.endsWith("?") ? path : `${path}?${query}`;
   // "*" of OPTIONS is the one target that is no path; it asks of the server as such, which is the origin.
   if (!TARGET.test(target) && target !== "*") throw badRequest("The target must be a path of visible characters");
   const answered = await edge.answer({
@@ -41,10 +44,16 @@ export async function answerFromEdge(
 
 function responseOf({ status, headers, body }: Answered): Response {
   const init = body === null || typeof body === "string" || body instanceof Uint8Array ? body : bodyInit(body);
+  const none = NULL_BODY.has(status);
   try {
-    return new Response(init, { status, headers: headers as [string, string][] });
+    if (none) giveUp(init);
+    return new Response(none ? null : init, { status, headers: headers as [string, string][] });
   } catch (cause) {
-    if (init instanceof ReadableStream) init.cancel().catch(() => {});
+    giveUp(init);
     throw new CdnError("The origin's answer cannot be passed on", { source: "origin", cause });
   }
+}
+
+function giveUp(init: unknown): void {
+  if (init instanceof ReadableStream) init.cancel().catch(() => {});
 }

@@ -21,7 +21,7 @@ import { CountedBody } from "./counted_body.ts";
 import { CutBody } from "./cut_body.ts";
 import { Fill } from "./fill.ts";
 import { firstRange } from "./first_range.ts";
-import { Flights, Gone } from "./flights.ts";
+import { Flights, Gone, type Landed } from "./flights.ts";
 import { openGate, type ServingGate } from "./gate.ts";
 import { HotAnswers } from "./hot.ts";
 import type { OriginResponse, Origins } from "./origins/origins.ts";
@@ -31,6 +31,7 @@ import { SIBLING_FIELD } from "./siblings/mod.ts";
 import {
   comparedWithHead,
   conditionOf,
+  conditions,
   decide,
   type Decision,
   freshen,
@@ -43,13 +44,17 @@ import {
   normalised,
   originConditions,
   parseContentRange,
+  type Part,
+  type ReceivedHead,
   type RuleSettings,
   tagFields,
+  type Times,
   toStored,
   validationFields,
   variedOf,
   withheldOf,
 } from "./rules/mod.ts";
+import type { StoredResponse } from "./response.ts";
 import { Uncacheable } from "./uncacheable.ts";
 import type { HeaderLine, StopSignal } from "../../runtime/http1/transport.ts";
 
@@ -110,6 +115,8 @@ type Landing =
 
 type Asking = Extract<Decision<Entry>, { kind: "miss" | "validate" }>;
 
+/** Longer targets are no keys: anybody can think of them, and they would fill what remembers keys. */
+const LONGEST_KEY = 8192;
 /** After so many rounds a request goes to the origin on its own: others change what it looks at again and again. */
 const ROUNDS_TOGETHER = 4;
 const MOST_ROUNDS = 6;
@@ -118,7 +125,7 @@ const NEVER: StopSignal = { aborted: false, addEventListener() {}, removeEventLi
 /** Answers from a cache, and fills it. */
 export class Edge {
   readonly #options: EdgeOptions;
-  readonly #flights = new Flights<Landing>();
+  readonly #flights = new Flights<Landing>(giveUp);
   readonly #completion: Completion;
   readonly #purged = new Purged();
   readonly #uncacheable: Uncacheable;
@@ -174,7 +181,9 @@ export class Edge {
         case "GET":
         case "HEAD":
           // What a body of a GET means, only the origin knows (RFC 9110 §9.3.1).
-          return asked.body === null ? await this.#read(asked) : await this.#pass(asked, "bypass");
+          return asked.body === null && asked.target.length <= LONGEST_KEY
+            ? await this.#read(asked)
+            : await this.#pass(asked, "bypass");
         case "CONNECT":
         case "TRACE":
           throw new CdnError(`${asked.method} is not passed on`, { source: "client", status: 405 });
@@ -225,8 +234,8 @@ export class Edge {
         const alone = round > ROUNDS_TOGETHER || !mayShare(asked) || this.#uncacheable.has(key, nowMs);
         // As nothing will be stored, what the viewer has and which part he wants is the origin's to judge.
         if (alone && decision.kind === "miss" && isConditional(asked)) return await this.#pass(asked, decision.because);
-        const { landing, led } = await this.#land(asked, decision, alone);
-        const answered = await this.#landed(asked, decision, landing, led, round);
+        const landed = await this.#land(asked, decision, alone);
+        const answered = await this.#landed(asked, decision, landed, round);
         if (answered) return answered;
       } catch (error) {
         if (!(error instanceof Changed)) throw error;
@@ -249,7 +258,7 @@ export class Edge {
     return "found" in decision ? { ...decision, found: decision.found.entry } : decision;
   }
 
-  async #land(asked: Asked, decision: Asking, alone: boolean): Promise<{ landing: Landing; led: boolean }> {
+  async #land(asked: Asked, decision: Asking, alone: boolean): Promise<Landed<Landing>> {
     // Alone, too, it is a flight of its own: once its head is here, what comes may be others' as well.
     const key = alone ? Symbol() : this.#flightKey(asked);
     return await this.#flights.fly(key, asked.signal, (stop) => this.#ask(asked, decision, stop));
@@ -268,8 +277,7 @@ export class Edge {
   async #landed(
     asked: Asked,
     decision: Asking,
-    landing: Landing,
-    led: boolean,
+    { landing, led }: Landed<Landing>,
     round: number,
   ): Promise<Answered | null> {
     const fwd = decision.because;
@@ -305,7 +313,7 @@ export class Edge {
     entry.use();
     const condition = conditionOf(asked, response);
     if (condition === "failed") return await this.#pass(asked, "request");
-    const source = this.#completion.source(entry, () => this.#fields(asked, normalised(asked.fields)));
+    const source = this.#completion.source(entry, fill, () => this.#fields(asked, normalised(asked.fields)));
     const answered = condition === "not-modified"
       ? notModified(response, nowMs)
       : await represent(asked, entry, { source, fill, nowMs, mostRanges: limits.ranges });
@@ -323,12 +331,11 @@ export class Edge {
   #refresh(asked: Asked, found: Entry): void {
     const decision: Asking = { kind: "validate", found, because: "stale", onError: true };
     const refreshing = { ...asked, method: "GET", signal: NEVER };
-    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, true)).then(
-      ({ landing, led }) => {
-        if (led && landing.kind === "passing") landing.response.body?.cancel();
-      },
-      (error) => this.#options.log.debug("cannot refresh in the background", { target: asked.target, error }),
-    );
+    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, true))
+      .then(
+        ({ landing, led }) => led && giveUp(landing),
+        (error) => this.#options.log.debug("cannot refresh in the background", { target: asked.target, error }),
+      );
   }
 
   // ---- what the origin is asked
@@ -378,31 +385,30 @@ export class Edge {
       return { kind: "stale", entry: found, status };
     }
     if (asked.method === "HEAD") {
-      this.#compare(asked, response, times);
+      this.#compare(asked, response, times, mark);
       return { kind: "passing", response, range: null };
     }
     if (found && status === 304) {
       const fresh = freshenedBy(received, cache.find(asked.target), found, asked.fields);
-      for (const entry of fresh) entry.update(freshen(entry.response, received, times));
+      for (const entry of fresh) this.#freshen(entry, received, times, mark);
       if (fresh.includes(found)) return { kind: "freshened", entry: found };
       // It says that something else is still good: what we have is of no use.
       this.#discard(found);
       throw new Changed("the origin's 304 is about another version");
     }
     const part = status === 206 ? parseContentRange(received) : null;
-    // A part whose length is not what its Content-Range says is nobody's to build on; one that does not begin with what
-    // was asked for would only be asked for again.
-    const sound = status !== 206 ||
-      (part !== null && (response.contentLength ?? part.end - part.start) === part.end - part.start &&
-        range !== null && begins(range, part));
-    const storable = sound && judgeStorage(asked, received, rules).store;
-    if (!storable) {
-      if (found && status < 500) this.#discard(found);
-      if (status !== 206 && status < 500) this.#uncacheable.note(asked.target, times.responseMs);
+    let stored = status !== 206 || part ? toStored(asked, received, times) : null;
+    if (stored && part) {
+      const fits = isFitting(part, response.contentLength, stored) && range !== null && begins(range, part);
+      if (!fits) stored = null;
+    }
+    if (!stored || !judgeStorage(asked, received, rules).store) {
+      if (found && tellsOfAll(status)) this.#discard(found);
+      // What one viewer alone may cause says nothing of what the others get.
+      if (status < 500 && status !== 416 && mayShare(asked)) this.#uncacheable.note(asked.target, times.responseMs);
       return { kind: "passing", response, range };
     }
     this.#uncacheable.forget(asked.target);
-    let stored = toStored(asked, received, times);
     if (!response.body) stored = { ...stored, length: 0 };
     const purged = this.#purged.since(mark, asked.target, stored.tags);
     if (purged === "soft") stored = { ...stored, stale: true };
@@ -415,7 +421,8 @@ export class Edge {
       body: response.body,
       start: part?.start ?? 0,
       end: part?.end ?? response.contentLength,
-      repeatable: isRepeatable(stored),
+      // An origin that sends the whole in place of a part does so again.
+      repeatable: isRepeatable(stored) && (range === null || status === 206),
       wanted,
     });
     if (fill) this.#completion.add(fill);
@@ -437,31 +444,34 @@ export class Edge {
     return { ...response, headers: [...headers] };
   }
 
+  /** Freshens a response, which stays stale where a purge meant it after it was asked for (`mark`). */
+  #freshen(entry: Entry, received: ReceivedHead, times: Times, mark: number): void {
+    const fresh = freshen(entry.response, received, times);
+    const purged = this.#purged.since(mark, entry.key, entry.response.tags) !== null;
+    entry.update(purged ? { ...fresh, stale: true } : fresh);
+  }
+
   /** What the answer to a HEAD says of what is stored (RFC 9111 §4.3.5). */
-  #compare(asked: Asked, response: OriginResponse, times: { requestMs: number; responseMs: number }): void {
+  #compare(asked: Asked, response: OriginResponse, times: Times, mark: number): void {
     if (response.status !== 200) return;
     const received = { status: response.status, fields: response.headers };
-    const decision = decide({ ...asked, method: "GET" }, this.#options.cache.find(asked.target), times.responseMs, {
-      ...this.#options.rules,
-    });
+    const { cache, rules } = this.#options;
+    const decision = decide({ ...asked, method: "GET" }, cache.find(asked.target), times.responseMs, rules);
     if (decision.kind !== "serve" && decision.kind !== "validate") return;
     const entry = decision.found;
     if (comparedWithHead(entry.response, received) === "invalidate") this.#discard(entry);
-    else entry.update(freshen(entry.response, received, times));
+    else this.#freshen(entry, received, times, mark);
   }
 
   #limitVariants(key: string): void {
     for (const entry of this.#options.cache.find(key).slice(this.#options.limits.variants)) this.#discard(entry);
   }
 
-  /** When a fill ends: its length is known, or what came of it is of no use. */
+  /** When a fill ends early: what came of it may be of no use. */
   #seeTo(fill: Fill): void {
     const { entry } = fill;
     fill.ended.then(() => {
-      if (fill.state === "done") {
-        if (entry.response.length === null) entry.update({ ...entry.response, length: fill.at });
-        return;
-      }
+      if (fill.state === "done") return;
       if (fill.failure !== null) {
         this.#options.log.warn("an answer broke off", { target: entry.key, at: fill.at, error: fill.failure });
       }
@@ -481,11 +491,21 @@ export class Edge {
     const { method, target, authority } = asked;
     const keys = invalidatedBy({ method, target, authority }, { status: response.status, fields: response.headers });
     // Before the answer: who has it and then reads must not see what was there before.
-    if (keys.length) await this.purge({ keys, prefixes: [], tags: [] }, { soft: false });
+    if (keys.length) await this.#invalidate(keys);
     return this.#received(response, { hit: false, fwd: "method", fwdStatus: response.status });
   }
 
-  /** The origin's own answer to exactly what the viewer asks. */
+  /** Never rejects: the write is done, whatever becomes of what we have. */
+  async #invalidate(keys: readonly string[]): Promise<void> {
+    try {
+      await this.purge({ keys, prefixes: [], tags: [] }, { soft: false });
+    } catch (error) {
+      this.#options.log.warn("what a write changed may be back after a restart", { keys, error });
+      for (const entry of keys.flatMap((key) => this.#options.cache.find(key))) this.#discard(entry);
+    }
+  }
+
+  /** The origin's own answer to what the viewer asks, conditions and range and all. */
   async #pass(asked: Asked, fwd: NonNullable<Handling["fwd"]>): Promise<Answered> {
     const response = await this.#options.origins.send(this.#request(asked));
     return this.#received(response, { hit: false, fwd, fwdStatus: response.status });
@@ -496,7 +516,7 @@ export class Edge {
     return {
       method,
       target,
-      fields: this.#fields(asked, [...normalised(fields), ...originConditions(fields)]),
+      fields: this.#fields(asked, [...normalised(fields), ...conditions(fields)]),
       body,
       bodyLength: body ? bodyLength : null,
       signal,
@@ -510,9 +530,13 @@ export class Edge {
     fwd: NonNullable<Handling["fwd"]>,
   ): Promise<Answered> {
     const handling: Handling = { hit: false, fwd, fwdStatus: response.status };
+    const { status } = response;
     const wish = fieldOf(asked.fields, "range");
-    if (range === null || range === wish || response.status !== 206) return this.#received(response, handling);
-    const part = parseContentRange({ status: 206, fields: response.headers });
+    const ifRange = fieldOf(asked.fields, "if-range") !== null;
+    const asWished = range === wish && !ifRange;
+    if (range === null || asWished || (status !== 206 && status !== 416)) return this.#received(response, handling);
+    // Whether his parts are of this version was not asked.
+    const part = ifRange ? null : parseContentRange({ status, fields: response.headers });
     const size = part?.length ?? null;
     const selection = size === null ? null : selectRanges(wish!, size, { most: 1 });
     const wanted = selection?.kind === "parts" ? selection.parts[0]! : null;
@@ -556,6 +580,20 @@ export class Edge {
   }
 }
 
+/**
+ * True for a part that can be built on: as long as it says, of a length that is known, and all that there is, or with
+ * what it takes to put others beside it. Another part would take the place of one without.
+ */
+function isFitting({ start, end, length }: Part, contentLength: number | null, stored: StoredResponse): boolean {
+  const whole = start === 0 && end === length;
+  return (contentLength ?? end - start) === end - start && length !== null && (whole || isRepeatable(stored));
+}
+
+/** Of what is for one viewer alone, the body is nobody's where he does not take it. */
+function giveUp(landing: Landing): void {
+  if (landing.kind === "passing") landing.response.body?.cancel();
+}
+
 /** Whether others may wait for the answer to this request, and this for theirs. */
 function mayShare({ method, fields }: Asked): boolean {
   return method === "GET" &&
@@ -572,12 +610,17 @@ function pathOf(target: string): string {
   }
 }
 
-/** Whether a part has the first byte of the one range that was asked for. */
+/** Whether a part has the first byte of the one range that was asked for: else it would only be asked for again. */
 function begins(range: string, { start, end, length }: { start: number; end: number; length: number | null }): boolean {
   if (length === null) return false;
   const selection = selectRanges(range, length, { most: 1 });
   const wanted = selection.kind === "parts" ? selection.parts[0]! : null;
   return wanted !== null && start <= wanted.start && wanted.start < end;
+}
+
+/** True for an answer that tells of the target, and not (400, 401, 429, …) of one request for it, or of the server. */
+function tellsOfAll(status: number): boolean {
+  return status < 400 || status === 404 || status === 410;
 }
 
 function isConditional({ fields }: Asked): boolean {

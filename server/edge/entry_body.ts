@@ -2,6 +2,7 @@
  * A part of a stored representation as somebody reads it: from memory, from what just comes in, from the disk, and
  * where it is not held (any more), from the origin.
  */
+import { CdnError } from "../../proto/mod.ts";
 import type { BodySource } from "../../runtime/http1/body_source.ts";
 import type { ByteRange } from "../serve/range.ts";
 import type { Entry } from "./cache/cache.ts";
@@ -9,8 +10,14 @@ import type { Fill, FillReader } from "./fill.ts";
 
 /** Where a body gets what its entry does not hold. */
 export interface Source {
-  /** Takes note of what will be read: part of it may have to be asked for, now or when its reader comes there. */
+  /**
+   * Takes note of what will be read (`end` Infinity: to an end that is not known yet): part of it may have to be asked
+   * for, now or when its reader comes there.
+   * @throws {Changed} where it would have to, and cannot
+   */
   expect(range: ByteRange): void;
+  /** A fill under way that has yet to bring something of a range; null where there is none. */
+  bringing(start: number, end: number | null): Fill | null;
   /** A fill under way that soon has what stands at `offset`; null where there is none. */
   covering(offset: number): Fill | null;
   /**
@@ -22,12 +29,17 @@ export interface Source {
 
 /** How often in turn a body may break off without a byte, before its reader is told. */
 const MOST_FAILURES = 2;
+/** How often in turn its next byte may be asked for and not come, however it is that it does not. */
+const MOST_ASKED = 8;
+
+const NOT_SENT = { source: "origin", retry: true } as const;
 
 /** Reads one entry from `start` up to `end`; null: to its end, which is not known yet. */
 export class EntryBody implements BodySource, FillReader {
   readonly #entry: Entry;
   readonly #source: Source;
-  readonly #end: number | null;
+  /** Null until it is known. */
+  #end: number | null;
   #at: number;
   #fill: Fill | null = null;
   #done = false;
@@ -64,7 +76,10 @@ export class EntryBody implements BodySource, FillReader {
    * @throws {CdnError} source "origin"
    */
   async begin(): Promise<void> {
-    if (this.#done || this.#fill?.covers(this.#at) || this.held > 0 || this.#isHeld()) return;
+    if (this.#done) return;
+    // Who reads what is held now wants what comes behind it later: then somebody wants it.
+    if (!this.#fill) this.#join(this.#source.bringing(this.#at, this.#end));
+    if (this.#fill?.covers(this.#at) || this.held > 0 || this.#isHeld()) return;
     this.#join(this.#source.covering(this.#at) ?? await this.#source.fetch(this.#at, this.#end));
   }
 
@@ -103,19 +118,19 @@ export class EntryBody implements BodySource, FillReader {
    * @param lost it is not on the disk, whatever the entry says
    */
   async #wait(lost = false): Promise<"tip" | "disk" | "end"> {
-    for (let failures = 0;;) {
+    for (let failures = 0, asked = 0;;) {
+      if (this.#done) return "end"; // it was cancelled meanwhile
       const fill = this.#fill;
-      if (fill) {
-        if (fill.heldFrom(this.#at) > 0) return "tip";
-        // Its end is where the fill ended, which only then is known.
-        if (this.#end === null && fill.end === null && fill.state === "done" && this.#at >= fill.at) return "end";
-      }
+      if (fill && fill.heldFrom(this.#at) > 0) return "tip";
       if (!lost && this.#isHeld()) return "disk";
+      if (this.#end === null && fill?.state !== "running") this.#end = this.#entry.response.length;
+      if (this.#end !== null && this.#at >= this.#end) return "end";
       if (fill?.covers(this.#at)) {
         await fill.progress();
         continue;
       }
       if (fill?.state === "failed" && fill.failure !== null && ++failures > MOST_FAILURES) throw fill.failure;
+      if (++asked > MOST_ASKED) throw new CdnError("The origin does not send what it is asked for", NOT_SENT);
       this.#join(this.#source.covering(this.#at) ?? await this.#source.fetch(this.#at, this.#end));
     }
   }

@@ -5,6 +5,7 @@
  * Where the cache cannot keep it, the tip is all there is. Then it waits for its readers: for the fastest where the
  * others can ask the origin for what they miss (a strong validator), else for the slowest.
  */
+import { CdnError } from "../../proto/mod.ts";
 import type { BodySource } from "../../runtime/http1/body_source.ts";
 import type { Entry } from "./cache/cache.ts";
 
@@ -29,9 +30,9 @@ export interface FillOptions {
   start: number;
   /** Behind its last byte; null where only its end will tell. */
   end: number | null;
-  /** True where who falls behind can ask for what it missed. */
+  /** True where who falls behind, or wants what comes much later, can ask for that itself. */
   repeatable: boolean;
-  /** It is wanted whether anybody reads it or not: a refresh in the background. */
+  /** It is wanted in the cache whether anybody reads it or not: a refresh in the background. */
   wanted?: boolean;
 }
 
@@ -96,10 +97,18 @@ export class Fill {
     return !this.#repeatable || offset - this.#at <= WORTH_FINISHING_BYTES;
   }
 
-  /** Behind the last byte that it brings of what stands from `offset` on; `offset` where it brings none of that. */
+  /**
+   * Behind the last byte that it has or brings of what stands from `offset` on, Infinity where only its end will tell;
+   * `offset` where it brings none of that.
+   */
   reach(offset: number): number {
-    if (this.#state !== "running" || (offset < this.#at && this.heldFrom(offset) === 0)) return offset;
-    return Math.max(offset, this.end ?? offset);
+    if (offset < this.start || (offset < this.#at && this.heldFrom(offset) === 0)) return offset;
+    return Math.max(offset, this.#state === "running" ? this.end ?? Infinity : this.#at);
+  }
+
+  /** True where it has yet to bring something of a range; `end` null: of what stands from `start` on. */
+  brings(start: number, end: number | null): boolean {
+    return this.#state === "running" && (this.end ?? Infinity) > start && this.#at < (end ?? Infinity);
   }
 
   /** Counts a reader in, until it leaves. */
@@ -146,9 +155,9 @@ export class Fill {
 
   /** What came together with the head is there before anybody waits. */
   #takeHere(): void {
-    const { held } = this.#body;
-    if (held === 0) return;
-    const buffer = new Uint8Array(Math.min(held, PIECE_BYTES));
+    const size = Math.min(this.#body.held, PIECE_BYTES, this.#left);
+    if (size === 0) return;
+    const buffer = new Uint8Array(size);
     this.#keep(buffer, this.#body.take(buffer));
   }
 
@@ -157,42 +166,47 @@ export class Fill {
       let written = this.#tip[0] ? this.#write(this.#tip[0]) : Promise.resolve();
       while (!this.#body.done) {
         await written;
-        if (this.#next() !== "go") return this.#stop();
+        if (this.#left === 0) break; // what comes beyond is not what it said
+        if (this.#isHeld()) return this.#giveUp();
         await this.#room();
-        if (this.#isIdle()) return this.#stop();
+        if (this.#isIdle()) return this.#giveUp();
         const buffer = this.#buffer();
         const count = await this.#body.read(buffer);
         if (count === null) break;
         written = this.#write(this.#keep(buffer, count));
       }
       await written;
+      if (this.end !== null && this.#left > 0) throw tooShort(this.#left);
       this.#state = "done";
+      const { response } = this.entry;
+      if (response.length === null) this.entry.update({ ...response, length: this.#at });
     } catch (error) {
       this.#state = "failed";
       this.#failure = error;
     } finally {
+      if (!this.#body.done) this.#body.cancel();
       this.#tell();
     }
   }
 
+  /** How much is to come, as far as that is known. */
+  get #left(): number {
+    return this.end === null ? Infinity : this.end - this.#at;
+  }
+
   /** What follows is held already: those who want it read it there. */
-  #next(): "go" | "held" {
-    return this.entry.held.some(({ start, end }) => start <= this.#at && this.#at < end) && this.#repeatable
-      ? "held"
-      : "go";
+  #isHeld(): boolean {
+    return this.#repeatable && this.entry.held.some(({ start, end }) => start <= this.#at && this.#at < end);
   }
 
   /** Nobody reads it. Those for whom it was asked may need a moment: as long as the tip has all of it. */
   #isIdle(): boolean {
-    if (this.#readers.size > 0 || this.#wanted || this.#tip.length < PIECES) return false;
-    if (!this.#kept) return true;
-    return this.end === null || this.end - this.#at > WORTH_FINISHING_BYTES;
+    if (this.#readers.size > 0 || this.#tip.length < PIECES) return false;
+    return !this.#kept || (!this.#wanted && this.#left > WORTH_FINISHING_BYTES);
   }
 
-  #stop(): void {
-    this.#body.cancel();
+  #giveUp(): void {
     this.#state = "failed";
-    this.#failure = null;
   }
 
   /** Where nothing is kept, waits until the oldest piece is of no more use. */
@@ -209,8 +223,8 @@ export class Fill {
 
   #buffer(): Uint8Array<ArrayBuffer> {
     const used = this.#tip.length < PIECES ? null : this.#tip.shift()!.buffer;
-    if (used?.length === PIECE_BYTES) return used;
-    return new Uint8Array(this.end === null ? PIECE_BYTES : Math.min(PIECE_BYTES, this.end - this.#at));
+    const size = Math.min(PIECE_BYTES, this.#left);
+    return used && used.length >= size ? used.subarray(0, size) : new Uint8Array(size);
   }
 
   #keep(buffer: Uint8Array<ArrayBuffer>, count: number): Piece {
@@ -230,4 +244,8 @@ export class Fill {
     this.#news = null;
     news?.resolve();
   }
+}
+
+function tooShort(bytes: number): CdnError {
+  return new CdnError(`The origin's answer ended ${bytes} bytes before it should`, { source: "origin", retry: true });
 }

@@ -22,6 +22,9 @@ export interface Landed<Landing> {
 export class Flights<Landing> {
   readonly #flights = new Map<string | symbol, Flight<Landing>>();
 
+  /** @param unclaimed hears of what came for who led a flight and went away before, while others waited */
+  constructor(readonly unclaimed: (landing: Landing) => void = () => {}) {}
+
   /**
    * Joins the flight of a key, or starts one. It is stopped when all who waited for it have gone.
    * @throws what the flight throws; `Gone` where `signal` aborts first
@@ -42,7 +45,12 @@ export class Flights<Landing> {
       begun.landing.then(end, end);
       this.#flights.set(key, flight = begun);
     }
-    return { landing: await this.#wait(key, flight, signal), led };
+    try {
+      return { landing: await this.#wait(key, flight, signal), led };
+    } catch (error) {
+      if (led) flight.landing.then(this.unclaimed, () => {});
+      throw error;
+    }
   }
 
   async #wait(key: string | symbol, flight: Flight<Landing>, signal: StopSignal): Promise<Landing> {

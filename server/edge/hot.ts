@@ -87,7 +87,7 @@ export class HotAnswers {
     const before = this.#answers.get(entry.key);
     if (before) this.#drop(entry.key, before);
     this.#answers.set(entry.key, { entry, response, finished });
-    this.#bytes += finished.bytes.length;
+    this.#bytes += sizeOf(finished);
     for (const [oldest, hot] of this.#answers) {
       if (this.#bytes <= this.most) break;
       this.#drop(oldest, hot);
@@ -96,7 +96,7 @@ export class HotAnswers {
 
   #drop(key: string, { finished }: Hot): void {
     this.#answers.delete(key);
-    this.#bytes -= finished.bytes.length;
+    this.#bytes -= sizeOf(finished);
   }
 }
 
@@ -104,6 +104,11 @@ export class HotAnswers {
 function isForAll(response: StoredResponse): boolean {
   return response.status === 200 && response.varied.length === 0 && fieldOf(response.fields, "vary") === null &&
     !alwaysValidates(response);
+}
+
+/** What it takes, with the 304 that belongs to it. */
+function sizeOf({ bytes, notModified }: Finished): number {
+  return bytes.length + (notModified?.bytes.length ?? 0);
 }
 
 /** Both what has the body, and the 304 for who has it already. */

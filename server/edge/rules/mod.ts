@@ -18,5 +18,5 @@ export { invalidatedBy } from "./invalidate.ts";
 export { ageOf, alwaysValidates, answerFields, freshUntil } from "./freshness.ts";
 export { conditionOf, rangeHolds } from "./conditions.ts";
 export { parseContentRange, type Part } from "./content_range.ts";
-export { normalised, originConditions } from "./request_fields.ts";
+export { conditions, normalised, originConditions } from "./request_fields.ts";
 export { cacheStatus, type Handling } from "./cache_status.ts";

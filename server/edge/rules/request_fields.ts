@@ -25,7 +25,7 @@ const OF_A_CONNECTION: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** What a viewer wants to know of a representation it has: the edge asks its own questions. */
+/** What a viewer wants to know of a representation it has: where the edge answers itself, it asks its own questions. */
 const CONDITIONS: ReadonlySet<string> = new Set([
   "if-match",
   "if-modified-since",
@@ -108,6 +108,11 @@ export function normalised(fields: Lines): Lines {
     } else lines.push(line);
   }
   return lines;
+}
+
+/** A request's conditions and its Range, as they came: for an origin that is to answer that very request. */
+export function conditions(fields: Lines): Lines {
+  return fields.filter(([name]) => CONDITIONS.has(name));
 }
 
 /** The conditions of a request that only an origin may judge (RFC 9111 §4.3.2): they go along with such a request. */
