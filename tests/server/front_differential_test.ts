@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { type Front, openFront } from "../../runtime/front/mod.ts";
 import { listen } from "../../runtime/listen.ts";
 import { silentLogger } from "../../runtime/log.ts";
-import { frontDefaults } from "../../server/mod.ts";
+import { frontDefaults, parsePolicy } from "../../server/mod.ts";
 import { eventually, startTestServer, type TestServer } from "../kit/mod.ts";
 import { answers, exchange } from "../kit/wire.ts";
 
@@ -32,10 +32,9 @@ interface Doors {
 async function withBoth(run: (doors: Doors) => Promise<void>): Promise<void> {
   await using server = await startTestServer({
     front: false,
-    policy: (path) =>
-      path.startsWith("/live/")
-        ? { cacheControl: "no-store", maxAgeSeconds: null }
-        : { cacheControl: "public, max-age=60", maxAgeSeconds: 60 },
+    policy: parsePolicy(
+      JSON.stringify({ rules: [{ glob: "/live/**", noStore: true }, { glob: "/**", maxAgeSeconds: 60 }] }),
+    ),
   });
   const { server: { handler, application } } = server;
   const address = { hostname: "127.0.0.1", port: 0 };
