@@ -46,7 +46,7 @@ export interface ProxyTls {
    * what runs on this machine. For messages, `fetch` must trust them too.
    */
   ca?: Live<readonly string[]> | null;
-  /** What viewers see. The front is not used then: `Deno.serve` answers them, by HTTP/2 where they like. */
+  /** What viewers see: HTTP/1.1 by the front, HTTP/2 by the `Deno.serve` behind it. */
   viewers?: TlsSource | null;
 }
 

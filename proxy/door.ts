@@ -15,13 +15,13 @@ export interface DoorOptions {
   log: Logger;
   token: string | null;
   reusePort?: boolean;
-  /** With it viewers are answered over TLS, by `Deno.serve` alone. */
+  /** With it viewers are answered over TLS. */
   tls?: TlsSource | null;
 }
 
 /** Listens. @throws {CdnError} where that is not possible there */
 export function openDoor(address: ListenAddress, { core, handler, settings, ...rest }: DoorOptions): Listening {
-  if (!settings.front || rest.tls) return listen(address, handler, rest);
+  if (!settings.front) return listen(address, handler, rest);
   // An upload's answer may take as long as its server may: that is no idle connection.
   const tunnelIdleMs = Math.max(settings.tunnelIdleMs, 2 * settings.headTimeoutMs);
   return openFront(address, { application: frontOf(core), handler, limits: { ...settings, tunnelIdleMs }, ...rest });

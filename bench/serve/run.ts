@@ -25,6 +25,8 @@ interface Result {
   value: number;
   /** Its processor's time for each answer, in µs: it tells much the same whatever else the machine does. */
   micros?: number;
+  /** The same before there was any work. */
+  atRest?: number;
 }
 
 /** What is measured; null where a contestant cannot. */
@@ -125,10 +127,11 @@ const rows: Row[] = [
     async measure({ name, http, pids }) {
       // Varnish takes a thread for each slow one, httpd a place among its workers: they are not made for it.
       if (name === "varnish" || name === "httpd") return null;
+      const atRest = await residentMib(pids);
       using crowd = await gather(http, { idle: 5000, slow: 1000 }, { short: `/${KIB}`, long: `/${10 * MIB}` });
       await load(`${http}/${KIB}`, { seconds });
       if (crowd.lost() > 0) throw new Error(`${name} closed ${crowd.lost()} connections`);
-      return { value: await residentMib(pids) };
+      return { value: await residentMib(pids), atRest };
     },
   },
 ];
@@ -186,7 +189,10 @@ async function line({ name, unit, measure }: Row): Promise<string> {
     const micros = results[0]!.micros === undefined
       ? ""
       : ` (${format(median(results.map(({ micros }) => micros!)))} µs)`;
-    const value = `${format(median(results.map(({ value }) => value)))}${unit === "/s" ? "" : ` ${unit}`}${micros}`;
+    const rest = results[0]!.atRest === undefined ? "" : `, ${format(results[0]!.atRest)} before`;
+    const value = `${format(median(results.map(({ value }) => value)))}${
+      unit === "/s" ? "" : ` ${unit}`
+    }${micros}${rest}`;
     // Beside nginx of the same round: what else the machine did fell on both.
     const ratio = median(results.map(({ value }, round) => value / base[round]!.value)).toFixed(2);
     return contestant === contestants[0] ? [value] : [value, ratio];

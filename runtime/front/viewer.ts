@@ -55,7 +55,9 @@ export interface FrontContext {
 const HEAD_END_ROOM = 64;
 /** A finished answer up to this goes out together with others to requests that came together with its own. */
 const MOST_TOGETHER = 16 * 1024;
-/** Over TLS no more is written at once: it is all encrypted before the first byte goes out, and stays in memory. */
+/** No more is written at once: what the reader takes meanwhile is still in the processor's cache. */
+const MOST_WRITE = 1024 * 1024;
+/** Over TLS no more than this: it is all encrypted before the first byte goes out, and stays in memory. */
 const MOST_TLS_WRITE = 64 * 1024;
 const TOO_LATE = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const LAST_CHUNK = "0\r\n\r\n";
@@ -109,7 +111,7 @@ export class Viewer {
     this.#context = context;
     this.#asker = { client: (conn.remoteAddr as Deno.NetAddr).hostname, signal: this.#gone, note: undefined };
     this.#reader = new RequestReader(isTls(conn) ? "https" : "http");
-    this.#mostWrite = isTls(conn) ? MOST_TLS_WRITE : Infinity;
+    this.#mostWrite = isTls(conn) ? MOST_TLS_WRITE : MOST_WRITE;
     this.#watch = context.deadlines.watch(() => this.#late());
   }
 

@@ -4,11 +4,11 @@ import fc from "fast-check";
 import { type Front, openFront } from "../../runtime/front/mod.ts";
 import { listen } from "../../runtime/listen.ts";
 import { silentLogger } from "../../runtime/log.ts";
-import { frontDefaults } from "../../server/mod.ts";
+import { frontDefaults, parsePolicy } from "../../server/mod.ts";
 import { eventually, startTestServer, type TestServer } from "../kit/mod.ts";
 import { answers, exchange } from "../kit/wire.ts";
 
-const BIG = "0123456789abcdef".repeat(40_000);
+const BIG = "0123456789abcdef".repeat(20_000);
 const MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT";
 /** Path as sent, and content. */
 const OBJECTS: [path: string, body: string][] = [
@@ -32,10 +32,9 @@ interface Doors {
 async function withBoth(run: (doors: Doors) => Promise<void>): Promise<void> {
   await using server = await startTestServer({
     front: false,
-    policy: (path) =>
-      path.startsWith("/live/")
-        ? { cacheControl: "no-store", maxAgeSeconds: null, cdnCacheControl: null }
-        : { cacheControl: "public, max-age=60", maxAgeSeconds: 60, cdnCacheControl: null },
+    policy: parsePolicy(
+      JSON.stringify({ rules: [{ glob: "/live/**", noStore: true }, { glob: "/**", maxAgeSeconds: 60 }] }),
+    ),
   });
   const { server: { handler, application } } = server;
   const address = { hostname: "127.0.0.1", port: 0 };
@@ -76,12 +75,22 @@ async function withBoth(run: (doors: Doors) => Promise<void>): Promise<void> {
         return answers(still, methods);
       };
       const [mine, other] = await Promise.all([one(front.port), one(bare.port)]);
-      assertEquals(mine, other, JSON.stringify(text).slice(0, 1000));
+      // Deno.serve, also behind the front, closes on bytes that it has not read (RFC 9112 §9.6), and may so take back
+      // what it had answered.
+      const counts = methods.length > 1 ? [mine.length, other.length] : [];
+      const whole = Math.min(...[mine, other].map(uncut), ...counts);
+      assertEquals(mine.slice(0, whole), other.slice(0, whole), JSON.stringify(text).slice(0, 1000));
     };
     await run({ server, front, ask });
   } finally {
     await Promise.all([front.close(2000), bare.close(2000)]);
   }
+}
+
+/** How many answers came whole; Infinity where none broke off. */
+function uncut(answers: readonly unknown[]): number {
+  const cut = answers.findIndex((answer) => /^\d{3} broken off$/.test(String(answer)));
+  return cut < 0 ? Infinity : cut;
 }
 
 /** Asks until the answers are finished ones. */
@@ -121,7 +130,7 @@ const plainField = fc.constantFrom(
 );
 const field = fc.constantFrom(
   ...["Range: bytes=0-3", "Range: bytes=-2", "Range: bytes=2-", "Range: bytes=9-3", "Range: bytes=0-1,3-4", "Range: x"],
-  ...["Range: bytes=100-300000", "Range: bytes=262143-262145", "Range: bytes=999999999-", "Range: bytes=0-1,500000-"],
+  ...["Range: bytes=100-300000", "Range: bytes=262143-262145", "Range: bytes=999999999-", "Range: bytes=0-1,300000-"],
   ...["If-Range: ETAG0", 'If-Range: "x"', `If-Range: ${MODIFIED}`, "If-Match: ETAG0", 'If-Match: "x"', "If-Match: *"],
   ...[`If-Modified-Since: ${MODIFIED}`, "If-Modified-Since: x", `If-Unmodified-Since: ${MODIFIED}`],
   ...[
