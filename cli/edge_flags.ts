@@ -34,7 +34,7 @@ export const edgeFlags = {
   ),
   "cache": stringFlag("DIR", null, "where the edge keeps what it pulled; cache in the data folder unless given"),
   "cache-size": sizeFlag("20GB", "bytes on disk for what the edge pulled", { least: 1 << 20 }),
-  "memory-size": sizeFlag("512MB", "memory for what the edge is often asked for", { least: 1 << 20 }),
+  "memory-size": sizeFlag("512MB", "memory for what the edge is often asked for", { least: 8 << 20 }),
   "siblings": choiceFlag(
     ["auto", "none"],
     "auto",

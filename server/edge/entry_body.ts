@@ -122,7 +122,11 @@ export class EntryBody implements BodySource, FillReader {
       if (this.#done) return "end"; // it was cancelled meanwhile
       const fill = this.#fill;
       if (fill && fill.heldFrom(this.#at) > 0) return "tip";
-      if (!lost && this.#isHeld()) return "disk";
+      if (!lost && this.#isHeld()) {
+        // What has come in, and stands where we read, is of no more use: a slow reader must not hold its memory.
+        if (fill && fill.state !== "running" && this.#isHeld(fill.at)) this.#join(null);
+        return "disk";
+      }
       if (this.#end === null && fill?.state !== "running") this.#end = this.#entry.response.length;
       if (this.#end !== null && this.#at >= this.#end) return "end";
       if (fill?.covers(this.#at)) {
@@ -141,8 +145,9 @@ export class EntryBody implements BodySource, FillReader {
     this.#fill?.join(this);
   }
 
-  #isHeld(): boolean {
-    return this.#entry.held.some(({ start, end }) => start <= this.#at && this.#at < end);
+  /** True where its next byte is held, and all from there up to `end`. */
+  #isHeld(end = this.#at + 1): boolean {
+    return this.#entry.held.some((range) => range.start <= this.#at && this.#at < range.end && end <= range.end);
   }
 
   #within(count: number): number {

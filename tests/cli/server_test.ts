@@ -36,6 +36,14 @@ Deno.test("metacdn server: says where it listens, ends with 0, and is the same s
   assertEquals(await second.status(), 0);
 });
 
+Deno.test("metacdn server: an edge with less memory than it can work with is a wrong flag, and no crash", async () => {
+  await using dir = await tempDir();
+  const edge = ["--listen", "127.0.0.1:0", "--data", dir.path, "--role", "edge", "--origin", "http://127.0.0.1:9"];
+  const little = await runToEnd("server", [...edge, "--memory-size", "2MB"]);
+  assertEquals([little.code, little.stderr.trim().split("\n").length], [2, 1], little.stderr);
+  assertStringIncludes(little.stderr, "--memory-size");
+});
+
 Deno.test("metacdn server: what was acknowledged outlives kill -9", async () => {
   await using dir = await tempDir();
   await using first = start(dir.path);

@@ -146,6 +146,21 @@ Deno.test("parts without a strong validator are their viewers' own: nobody takes
   assertEquals(asText(into) + await textOf(first.body), asText(content.subarray(0, 400_000)));
 });
 
+Deno.test("a slow reader keeps no memory of what has come in, once it is all kept", async () => {
+  const content = pattern(2_000_000);
+  await using here = world(() => ({ fields: [FRESH], body: content }));
+  const body = source((await here.edge.answer(asking("/a"))).body);
+  const into = new Uint8Array(1000);
+  let text = "";
+  const read = async () => text += asText(into.subarray(0, await body.read(into) ?? 0));
+  await read();
+  while (here.cache.find("/a")[0]!.held[0]!.end < content.length) await turn();
+  await turn();
+  for (let at = 0; at < 300; at++) await read();
+  assert(body.ready, "it reads the cache alone");
+  assertEquals(text + await textOf(body), asText(content));
+});
+
 Deno.test("a part that is all there is needs no other, and is stored", async () => {
   await using here = world(objectOrigin({ content: pattern(1000), etag: 'W/"1"' }));
   await here.get("/a", [["range", "bytes=0-9"]]);
