@@ -12,7 +12,12 @@ interface Hot {
   /** What it was made from: where the entry has another one now, it is no answer any more. */
   response: StoredResponse;
   finished: Finished;
+  /** How often it was given. */
+  given: number;
 }
+
+/** Each so many times that an answer is given, its entry is told: what is told so often loses nothing by it. */
+const TOLD_EACH = 16;
 
 /** A body that is not in memory is read for a finished answer when it was served so often. */
 const OFTEN = 3;
@@ -33,7 +38,7 @@ export class HotAnswers {
     return this.#bytes;
   }
 
-  /** The finished answer of a key; null where there is none. It counts as a use. */
+  /** The finished answer of a key; null where there is none. */
   get(key: string, nowMs: number): Finished | null {
     const hot = this.#answers.get(key);
     if (!hot) return null;
@@ -42,7 +47,7 @@ export class HotAnswers {
       this.#drop(key, hot);
       return null;
     }
-    entry.use();
+    if (++hot.given % TOLD_EACH === 0) entry.use();
     return finished;
   }
 
@@ -86,7 +91,7 @@ export class HotAnswers {
     const finished = finishBoth(response, body, { nowMs, untilMs, signature: this.signature });
     const before = this.#answers.get(entry.key);
     if (before) this.#drop(entry.key, before);
-    this.#answers.set(entry.key, { entry, response, finished });
+    this.#answers.set(entry.key, { entry, response, finished, given: 0 });
     this.#bytes += sizeOf(finished);
     for (const [oldest, hot] of this.#answers) {
       if (this.#bytes <= this.most) break;
