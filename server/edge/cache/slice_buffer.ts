@@ -13,6 +13,13 @@ export const OVERHEAD_BYTES = 512;
 /** The smallest buffer. */
 const LEAST_BYTES = 4096;
 
+/**
+ * Memory of slices that have left, for those that come: to get a megabyte anew, cleared, and to have it collected, costs
+ * more than to fill it. What is in it is of no meaning.
+ */
+const spare: Uint8Array<ArrayBuffer>[] = [];
+const MOST_SPARE = 16;
+
 /** Grows with what is written; knows which of its bytes were. */
 export class SliceBuffer implements TinyItem {
   // As an item of the tier in memory.
@@ -33,6 +40,8 @@ export class SliceBuffer implements TinyItem {
   /** Where the first byte of the memory stands. */
   #from = 0;
 
+  /** True once somebody else may have its memory. */
+  #isShown = false;
   readonly #overhead: number;
 
   constructor(readonly entry: TieredEntry, readonly number: number, readonly print: number) {
@@ -59,7 +68,7 @@ export class SliceBuffer implements TinyItem {
   write(at: number, bytes: Uint8Array, most: number): void {
     const { from, until } = this.#extent(at, at + bytes.length, most);
     if (until - from !== this.#bytes.length) {
-      const larger = new Uint8Array(until - from);
+      const larger = (until - from === SLICE_BYTES ? spare.pop() : undefined) ?? new Uint8Array(until - from);
       larger.set(this.#bytes, this.#bytes.length > 0 ? this.#from - from : 0);
       this.#bytes = larger;
       this.#from = from;
@@ -70,9 +79,17 @@ export class SliceBuffer implements TinyItem {
 
   /** Takes over the memory that holds all of the slice. */
   adopt(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#isShown = true;
     this.#bytes = bytes;
     this.#from = 0;
     this.held = [{ start: 0, end: bytes.length }];
+  }
+
+  /** Its bytes are on disk, and nobody has them from here: its memory is for others. */
+  release(): void {
+    if (this.#bytes.length === SLICE_BYTES && !this.#isShown && spare.length < MOST_SPARE) spare.push(this.#bytes);
+    this.#bytes = new Uint8Array(0);
+    this.held = [];
   }
 
   /** Copies bytes out, as many as there are from `at` on and fit. */
@@ -92,6 +109,7 @@ export class SliceBuffer implements TinyItem {
     const [range] = this.held;
     if (this.held.length !== 1 || range!.start !== 0 || range!.end !== length) return null;
     if (this.#bytes.length !== length) this.#bytes = this.#bytes.slice(0, length);
+    this.#isShown = true;
     return this.#bytes;
   }
 

@@ -226,7 +226,10 @@ export class TieredCache implements Cache, Keeper, Host {
     buffer.dirty = false;
     // Also where the disk failed: memory is the only place for it.
     if (entry.body !== null) this.#insert(buffer);
-    else this.#forget(buffer);
+    else {
+      this.#forget(buffer);
+      buffer.release();
+    }
   }
 
   reset(): void {
