@@ -166,7 +166,11 @@ export class Fill {
       let written = this.#tip[0] ? this.#write(this.#tip[0]) : Promise.resolve();
       while (!this.#body.done) {
         await written;
-        if (this.#left === 0) break; // what comes beyond is not what it said
+        if (this.#left === 0) {
+          // The end of the last chunk, mostly. What comes beyond is not what it said.
+          await this.#body.read(new Uint8Array(1)).catch(() => {});
+          break;
+        }
         if (this.#isHeld()) return this.#giveUp();
         await this.#room();
         if (this.#isIdle()) return this.#giveUp();
