@@ -2,6 +2,7 @@
  * A part of a stored representation as somebody reads it: from memory, from what just comes in, from the disk, and
  * where it is not held (any more), from the origin.
  */
+import { CdnError } from "../../proto/mod.ts";
 import type { BodySource } from "../../runtime/http1/body_source.ts";
 import type { ByteRange } from "../serve/range.ts";
 import type { Entry } from "./cache/cache.ts";
@@ -11,6 +12,8 @@ import type { Fill, FillReader } from "./fill.ts";
 export interface Source {
   /** Takes note of what will be read: part of it may have to be asked for, now or when its reader comes there. */
   expect(range: ByteRange): void;
+  /** The one fill that can bring what is missing, which must not end while somebody reads; null where others can. */
+  running(): Fill | null;
   /** A fill under way that soon has what stands at `offset`; null where there is none. */
   covering(offset: number): Fill | null;
   /**
@@ -20,7 +23,7 @@ export interface Source {
   fetch(offset: number, end: number | null): Promise<Fill>;
 }
 
-/** How often in turn a body may break off without a byte, before its reader is told. */
+/** How often in turn an origin is asked for what is missing without a byte of it, before its reader is told. */
 const MOST_FAILURES = 2;
 
 /** Reads one entry from `start` up to `end`; null: to its end, which is not known yet. */
@@ -64,6 +67,7 @@ export class EntryBody implements BodySource, FillReader {
    * @throws {CdnError} source "origin"
    */
   async begin(): Promise<void> {
+    if (!this.#done && !this.#fill) this.#join(this.#source.running());
     if (this.#done || this.#fill?.covers(this.#at) || this.held > 0 || this.#isHeld()) return;
     this.#join(this.#source.covering(this.#at) ?? await this.#source.fetch(this.#at, this.#end));
   }
@@ -103,20 +107,23 @@ export class EntryBody implements BodySource, FillReader {
    * @param lost it is not on the disk, whatever the entry says
    */
   async #wait(lost = false): Promise<"tip" | "disk" | "end"> {
-    for (let failures = 0;;) {
+    for (let asked = 0;;) {
       const fill = this.#fill;
       if (fill) {
         if (fill.heldFrom(this.#at) > 0) return "tip";
         // Its end is where the fill ended, which only then is known.
         if (this.#end === null && fill.end === null && fill.state === "done" && this.#at >= fill.at) return "end";
       }
+      // Or somebody else knows it by now.
+      if (this.#end === null && this.#at === this.#entry.response.length) return "end";
       if (!lost && this.#isHeld()) return "disk";
       if (fill?.covers(this.#at)) {
         await fill.progress();
         continue;
       }
-      if (fill?.state === "failed" && fill.failure !== null && ++failures > MOST_FAILURES) throw fill.failure;
-      this.#join(this.#source.covering(this.#at) ?? await this.#source.fetch(this.#at, this.#end));
+      const next = this.#source.covering(this.#at);
+      if (!next && ++asked > MOST_FAILURES) throw fill?.failure ?? this.#missing();
+      this.#join(next ?? await this.#source.fetch(this.#at, this.#end));
     }
   }
 
@@ -124,6 +131,13 @@ export class EntryBody implements BodySource, FillReader {
     this.#fill?.leave(this);
     this.#fill = this.#done ? null : fill;
     this.#fill?.join(this);
+  }
+
+  #missing(): Error {
+    return new CdnError(`Cannot complete what is stored: the origin does not send what stands at ${this.#at}`, {
+      source: "origin",
+      retry: true,
+    });
   }
 
   #isHeld(): boolean {

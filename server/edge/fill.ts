@@ -27,10 +27,14 @@ export interface FillOptions {
   body: BodySource;
   /** The place of its first byte in the representation. */
   start: number;
+  /** Where what was asked for begins: an origin that knows no ranges sends what stands before it too. `start` unless given. */
+  since?: number;
   /** Behind its last byte; null where only its end will tell. */
   end: number | null;
   /** True where who falls behind can ask for what it missed. */
   repeatable: boolean;
+  /** False where it must not be kept, but for whom it was asked; true unless given. */
+  keeps?: boolean;
   /** It is wanted whether anybody reads it or not: a refresh in the background. */
   wanted?: boolean;
 }
@@ -50,22 +54,27 @@ export class Fill {
   readonly end: number | null;
   /** Resolves when it has ended, well or not; never rejects. */
   readonly ended: Promise<void>;
+  /** False where nobody else may have it. */
+  readonly keeps: boolean;
+  readonly #since: number;
   readonly #body: BodySource;
   readonly #repeatable: boolean;
   readonly #wanted: boolean;
   readonly #readers = new Set<FillReader>();
   readonly #tip: Piece[] = [];
   #at: number;
-  #kept = true;
+  #kept: boolean;
   #state: "running" | "done" | "failed" = "running";
   #failure: unknown = null;
   #news: PromiseWithResolvers<void> | null = null;
   #moved: PromiseWithResolvers<void> | null = null;
 
-  constructor({ entry, body, start, end, repeatable, wanted = false }: FillOptions) {
+  constructor({ entry, body, start, since = start, end, repeatable, keeps = true, wanted = false }: FillOptions) {
     this.entry = entry;
     this.start = start;
     this.end = end;
+    this.keeps = this.#kept = keeps;
+    this.#since = since;
     this.#body = body;
     this.#at = start;
     this.#repeatable = repeatable;
@@ -93,7 +102,7 @@ export class Fill {
     if (this.#state !== "running" || offset < this.start) return false;
     if (this.end !== null && offset >= this.end) return false;
     if (offset < this.#at) return this.heldFrom(offset) > 0;
-    return !this.#repeatable || offset - this.#at <= WORTH_FINISHING_BYTES;
+    return !this.#repeatable || offset - Math.max(this.#at, this.#since) <= WORTH_FINISHING_BYTES;
   }
 
   /** Behind the last byte that it brings of what stands from `offset` on; `offset` where it brings none of that. */
@@ -177,9 +186,8 @@ export class Fill {
 
   /** What follows is held already: those who want it read it there. */
   #next(): "go" | "held" {
-    return this.entry.held.some(({ start, end }) => start <= this.#at && this.#at < end) && this.#repeatable
-      ? "held"
-      : "go";
+    if (!this.#repeatable || this.#at < this.#since) return "go";
+    return this.entry.held.some(({ start, end }) => start <= this.#at && this.#at < end) ? "held" : "go";
   }
 
   /** Nobody reads it. Those for whom it was asked may need a moment: as long as the tip has all of it. */
