@@ -9,7 +9,7 @@ import type { Source } from "./entry_body.ts";
 import { Fill } from "./fill.ts";
 import { ceil, floor } from "./first_range.ts";
 import { Flights } from "./flights.ts";
-import type { OriginRequest, Origins } from "./origins/origins.ts";
+import type { OriginRequest, OriginResponse, Origins } from "./origins/origins.ts";
 import { type Lines, parseContentRange, sameRepresentation } from "./rules/mod.ts";
 import type { StoredResponse } from "./response.ts";
 
@@ -19,6 +19,8 @@ const NEVER = { aborted: false, addEventListener() {}, removeEventListener() {} 
 /** What completing needs. */
 export interface CompletionOptions {
   origins: Pick<Origins, "send">;
+  /** Whether what an origin answered may be kept beside what is stored. */
+  mayKeep(request: Pick<OriginRequest, "method" | "target" | "fields">, response: OriginResponse): boolean;
   /** What is stored is of no use any more. */
   discard(entry: Entry): void;
   /** A fill began: what it brings will be seen to. */
@@ -51,13 +53,20 @@ export class Completion {
    * Where readers of an entry get what it does not hold. `asked`: for one of them the origin was asked, or will be.
    * @param fill what they begin with, though it may have ended
    * @param fields those that the origin is asked with
+   * @param refuse throws where the origin must not be asked (only-if-cached)
    */
-  source(entry: Entry, fill: Fill | null, fields: () => Lines): Source & { readonly asked: boolean } {
+  source(
+    entry: Entry,
+    fill: Fill | null,
+    fields: () => Lines,
+    refuse: () => void = () => {},
+  ): Source & { readonly asked: boolean } {
     const state = { asked: false };
     const fills = () => [...this.#fills.get(entry) ?? []];
     return {
       expect: (range) => {
         if (hasAll(entry, fill ? [fill, ...fills()] : fills(), range)) return;
+        refuse();
         state.asked = true;
         if (!isRepeatable(entry.response)) throw this.#useless(entry, NOT_REPEATABLE);
       },
@@ -77,10 +86,8 @@ export class Completion {
     const condition = strongCondition(entry.response);
     if (condition === null || entry.response.length === null) throw this.#useless(entry, NOT_REPEATABLE);
     const range = gap(entry, offset, end ?? entry.response.length, entry.response.length);
-    const { landing } = await this.#flights.fly(
-      `${this.#nameOf(entry)}:${range.start}`,
-      NEVER,
-      (signal) =>
+    const ask = (name: string | symbol) =>
+      this.#flights.fly(name, NEVER, (signal) =>
         this.#ask(entry, range, {
           method: "GET",
           target: entry.key,
@@ -91,9 +98,9 @@ export class Completion {
           body: null,
           bodyLength: null,
           signal,
-        }),
-    );
-    return landing;
+        }));
+    const { landing, led } = await ask(`${this.#nameOf(entry)}:${range.start}`);
+    return led || landing.keeps ? landing : (await ask(Symbol())).landing;
   }
 
   async #ask(entry: Entry, range: { start: number }, request: OriginRequest): Promise<Fill> {
@@ -102,13 +109,18 @@ export class Completion {
     const part = status === 206
       ? parseContentRange({ status, fields: received.headers })
       : status === 200
-      ? { start: 0, end: contentLength }
+      ? { start: 0, end: contentLength ?? entry.response.length }
       : null;
     const same = sameRepresentation(entry.response, { status, fields: received.headers });
+    const keeps = this.#options.mayKeep(request, received);
+    // Where it is the request that forbids it, others may complete what is stored.
+    if (!keeps && !this.#options.mayKeep({ ...request, fields: [] }, received)) this.#options.discard(entry);
     if (body && part && part.end !== null && same && part.start <= range.start && range.start < part.end) {
+      const { start, end } = part;
       // Of an origin that knows no ranges all comes by the whole: nobody can ask for what comes late in it.
-      const fill = new Fill({ entry, body, start: part.start, end: part.end, repeatable: status === 206 });
-      this.add(fill);
+      const repeatable = status === 206;
+      const fill = new Fill({ entry, body, start, since: range.start, end, repeatable, keeps });
+      if (keeps) this.add(fill);
       return fill;
     }
     body?.cancel();

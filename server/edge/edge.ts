@@ -39,6 +39,8 @@ import {
   freshUntil,
   type Handling,
   invalidatedBy,
+  isOnlyIfCached,
+  isUnshared,
   judgeStorage,
   type Lines,
   normalised,
@@ -147,6 +149,10 @@ export class Edge {
     this.#hot = new HotAnswers(options.limits.hotBytes, options.signature, options.rules);
     this.#completion = new Completion({
       origins: options.origins,
+      mayKeep: (request, response) => {
+        const { status, headers } = this.#governed(request, response);
+        return judgeStorage(request, { status, fields: headers }, options.rules).store;
+      },
       discard: (entry) => this.#discard(entry),
       begun: (fill) => this.#seeTo(fill),
     });
@@ -222,6 +228,7 @@ export class Edge {
     const key = asked.target;
     const waiting = this.#gate.waitingFor(fieldOf(asked.fields, SIBLING_FIELD));
     if (waiting) await waiting;
+    const begun = this.#flights.begun;
     for (let round = 1; round <= MOST_ROUNDS; round++) {
       const nowMs = now();
       const decision = this.#decide(asked, nowMs);
@@ -234,8 +241,8 @@ export class Edge {
         const alone = round > ROUNDS_TOGETHER || !mayShare(asked) || this.#uncacheable.has(key, nowMs);
         // As nothing will be stored, what the viewer has and which part he wants is the origin's to judge.
         if (alone && decision.kind === "miss" && isConditional(asked)) return await this.#pass(asked, decision.because);
-        const landed = await this.#land(asked, decision, alone);
-        const answered = await this.#landed(asked, decision, landed, round);
+        const landed = await this.#land(asked, decision, alone, round);
+        const answered = await this.#landed(asked, decision, landed, begun);
         if (answered) return answered;
       } catch (error) {
         if (!(error instanceof Changed)) throw error;
@@ -258,10 +265,15 @@ export class Edge {
     return "found" in decision ? { ...decision, found: decision.found.entry } : decision;
   }
 
-  async #land(asked: Asked, decision: Asking, alone: boolean): Promise<Landed<Landing>> {
+  async #land(
+    asked: Asked,
+    decision: Asking,
+    alone: boolean,
+    round: number,
+  ): Promise<Landed<Landing>> {
     // Alone, too, it is a flight of its own: once its head is here, what comes may be others' as well.
     const key = alone ? Symbol() : this.#flightKey(asked);
-    return await this.#flights.fly(key, asked.signal, (stop) => this.#ask(asked, decision, stop));
+    return await this.#flights.fly(key, asked.signal, (stop) => this.#ask(asked, decision, stop, { round }));
   }
 
   /** Who differ in what the stored responses of their key vary with do not wait for each other. */
@@ -273,24 +285,27 @@ export class Edge {
     return JSON.stringify([mark, target, variedOf(fields, [["vary", varied.map(([name]) => name).join()]])]);
   }
 
-  /** The answer from what a flight brought; null where we must look again. */
+  /** The answer from what a flight brought; null where we must look again. `begun`: the latest flight when we came. */
   async #landed(
     asked: Asked,
     decision: Asking,
-    { landing, led }: Landed<Landing>,
-    round: number,
+    { landing, led, number }: Landed<Landing>,
+    begun: number,
   ): Promise<Answered | null> {
     const fwd = decision.because;
     if (landing.kind === "passing") return led ? await this.#passOn(asked, landing, fwd) : null;
     if (landing.kind === "stale") {
+      // What stands in for who led need not for us: it may be another variant than ours.
+      if (!led && !this.#mayStandIn(asked, landing.entry)) return null;
       this.#figures.staleOnError++;
       const status = landing.status === null ? {} : { fwdStatus: landing.status };
       return await this.#from(asked, landing.entry, { hit: false, fwd: "stale", ...status, detail: "stale" }, null);
     }
-    // A flight that began before we came may bring what was true before we came. The second one did not.
+    // A flight that began before we came may bring what was true before we came.
     if (!led) {
+      if (isUnshared(landing.entry.response)) return null;
       const again = decide(asked, [landing.entry], this.#options.now(), this.#options.rules);
-      if (again.kind !== "serve" && (again.kind !== "validate" || round === 1)) return null;
+      if (again.kind !== "serve" && (again.kind !== "validate" || number <= begun)) return null;
     }
     const handling: Handling = {
       hit: false,
@@ -312,12 +327,23 @@ export class Edge {
     const { response } = entry;
     entry.use();
     const condition = conditionOf(asked, response);
-    if (condition === "failed") return await this.#pass(asked, "request");
-    const source = this.#completion.source(entry, fill, () => this.#fields(asked, normalised(asked.fields)));
+    const refuse = () => {
+      if (isOnlyIfCached(asked.fields)) throw notStored();
+    };
+    if (condition === "failed") {
+      refuse();
+      return await this.#pass(asked, "request");
+    }
+    const source = this.#completion.source(entry, fill, () => this.#fields(asked, normalised(asked.fields)), refuse);
     const answered = condition === "not-modified"
       ? notModified(response, nowMs)
       : await represent(asked, entry, { source, fill, nowMs, mostRanges: limits.ranges });
-    const done: Handling = source.asked && handling.hit ? { hit: false, fwd: "partial", stored: true } : handling;
+    let done = handling;
+    if (source.asked && handling.hit) {
+      const { status, fields } = response;
+      const stored = judgeStorage({ method: "GET", fields: asked.fields }, { status, fields }, rules).store;
+      done = { hit: false, fwd: "partial", ...(stored && { stored }) };
+    }
     if (done.hit) {
       done.ttlMs = freshUntil(response, nowMs, rules) - nowMs;
       this.#hot.offer(entry, nowMs);
@@ -331,7 +357,7 @@ export class Edge {
   #refresh(asked: Asked, found: Entry): void {
     const decision: Asking = { kind: "validate", found, because: "stale", onError: true };
     const refreshing = { ...asked, method: "GET", signal: NEVER };
-    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, true))
+    this.#flights.fly(this.#flightKey(asked), NEVER, (stop) => this.#ask(refreshing, decision, stop, { wanted: true }))
       .then(
         ({ landing, led }) => led && giveUp(landing),
         (error) => this.#options.log.debug("cannot refresh in the background", { target: asked.target, error }),
@@ -340,12 +366,18 @@ export class Edge {
 
   // ---- what the origin is asked
 
-  async #ask(asked: Asked, decision: Asking, signal: StopSignal, wanted = false): Promise<Landing> {
+  async #ask(
+    asked: Asked,
+    decision: Asking,
+    signal: StopSignal,
+    { wanted = false, round = 1 }: { wanted?: boolean; round?: number },
+  ): Promise<Landing> {
     const { origins, cache, now, rules } = this.#options;
     const found = decision.kind === "validate" ? decision.found : null;
     const mark = this.#purged.mark;
     const wish = asked.method === "GET" && !found ? fieldOf(asked.fields, "range") : null;
-    const range = wish === null ? null : firstRange(wish);
+    // The first of several is no use where the others cannot be asked for later.
+    const range = wish === null || (round > 1 && wish.includes(",")) ? null : firstRange(wish);
     const request = {
       method: asked.method,
       target: asked.target,
@@ -436,7 +468,7 @@ export class Edge {
   }
 
   /** An answer with what the operator says of its path. That of a request with Authorization is one viewer's. */
-  #governed({ target, fields }: Asked, response: OriginResponse): OriginResponse {
+  #governed({ target, fields }: Pick<Asked, "target" | "fields">, response: OriginResponse): OriginResponse {
     const { policy, now } = this.#options;
     const caching = policy?.(pathOf(target)) ?? null;
     if (caching === null || fieldOf(fields, "authorization") !== null) return response;
@@ -447,7 +479,7 @@ export class Edge {
   /** Freshens a response, which stays stale where a purge meant it after it was asked for (`mark`). */
   #freshen(entry: Entry, received: ReceivedHead, times: Times, mark: number): void {
     const fresh = freshen(entry.response, received, times);
-    const purged = this.#purged.since(mark, entry.key, entry.response.tags) !== null;
+    const purged = this.#purged.since(mark, entry.key, [...entry.response.tags, ...fresh.tags]) !== null;
     entry.update(purged ? { ...fresh, stale: true } : fresh);
   }
 

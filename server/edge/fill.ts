@@ -28,10 +28,14 @@ export interface FillOptions {
   body: BodySource;
   /** The place of its first byte in the representation. */
   start: number;
+  /** Where what was asked for begins: an origin that knows no ranges sends what stands before it too. `start` unless given. */
+  since?: number;
   /** Behind its last byte; null where only its end will tell. */
   end: number | null;
   /** True where who falls behind, or wants what comes much later, can ask for that itself. */
   repeatable: boolean;
+  /** False where it must not be kept, but for whom it was asked; true unless given. */
+  keeps?: boolean;
   /** It is wanted in the cache whether anybody reads it or not: a refresh in the background. */
   wanted?: boolean;
 }
@@ -51,22 +55,27 @@ export class Fill {
   readonly end: number | null;
   /** Resolves when it has ended, well or not; never rejects. */
   readonly ended: Promise<void>;
+  /** False where nobody else may have it. */
+  readonly keeps: boolean;
+  readonly #since: number;
   readonly #body: BodySource;
   readonly #repeatable: boolean;
   readonly #wanted: boolean;
   readonly #readers = new Set<FillReader>();
   readonly #tip: Piece[] = [];
   #at: number;
-  #kept = true;
+  #kept: boolean;
   #state: "running" | "done" | "failed" = "running";
   #failure: unknown = null;
   #news: PromiseWithResolvers<void> | null = null;
   #moved: PromiseWithResolvers<void> | null = null;
 
-  constructor({ entry, body, start, end, repeatable, wanted = false }: FillOptions) {
+  constructor({ entry, body, start, since = start, end, repeatable, keeps = true, wanted = false }: FillOptions) {
     this.entry = entry;
     this.start = start;
     this.end = end;
+    this.keeps = this.#kept = keeps;
+    this.#since = since;
     this.#body = body;
     this.#at = start;
     this.#repeatable = repeatable;
@@ -94,7 +103,7 @@ export class Fill {
     if (this.#state !== "running" || offset < this.start) return false;
     if (this.end !== null && offset >= this.end) return false;
     if (offset < this.#at) return this.heldFrom(offset) > 0;
-    return !this.#repeatable || offset - this.#at <= WORTH_FINISHING_BYTES;
+    return !this.#repeatable || offset - Math.max(this.#at, this.#since) <= WORTH_FINISHING_BYTES;
   }
 
   /**
@@ -200,7 +209,8 @@ export class Fill {
 
   /** What follows is held already: those who want it read it there. */
   #isHeld(): boolean {
-    return this.#repeatable && this.entry.held.some(({ start, end }) => start <= this.#at && this.#at < end);
+    if (!this.#repeatable || this.#at < this.#since) return false;
+    return this.entry.held.some(({ start, end }) => start <= this.#at && this.#at < end);
   }
 
   /** Nobody reads it. Those for whom it was asked may need a moment: as long as the tip has all of it. */

@@ -9,6 +9,7 @@ interface Flight<Landing> {
   landing: Promise<Landing>;
   stop: Stop;
   waiting: number;
+  number: number;
 }
 
 /** How a flight ended for one of those who waited. */
@@ -16,11 +17,19 @@ export interface Landed<Landing> {
   landing: Landing;
   /** It was made for us; else we joined it. */
   led: boolean;
+  /** Flights are numbered as they begin: see {@link Flights.begun}. */
+  number: number;
 }
 
 /** One flight a key at a time. */
 export class Flights<Landing> {
   readonly #flights = new Map<string | symbol, Flight<Landing>>();
+  #begun = 0;
+
+  /** The number of the latest flight: those that begin from now on have higher ones. */
+  get begun(): number {
+    return this.#begun;
+  }
 
   /** @param unclaimed hears of what came for who led a flight and went away before, while others waited */
   constructor(readonly unclaimed: (landing: Landing) => void = () => {}) {}
@@ -38,7 +47,7 @@ export class Flights<Landing> {
     const led = flight === undefined;
     if (!flight) {
       const stop = new Stop();
-      const begun: Flight<Landing> = { landing: start(stop), stop, waiting: 0 };
+      const begun: Flight<Landing> = { landing: start(stop), stop, waiting: 0, number: ++this.#begun };
       const end = () => {
         if (this.#flights.get(key) === begun) this.#flights.delete(key);
       };
@@ -46,7 +55,7 @@ export class Flights<Landing> {
       this.#flights.set(key, flight = begun);
     }
     try {
-      return { landing: await this.#wait(key, flight, signal), led };
+      return { landing: await this.#wait(key, flight, signal), led, number: flight.number };
     } catch (error) {
       if (led) flight.landing.then(this.unclaimed, () => {});
       throw error;

@@ -23,6 +23,8 @@ export interface Facts {
   readonly explicitMs: number | null;
   readonly mayGuess: boolean;
   readonly alwaysValidates: boolean;
+  /** Only for whom the origin gave it: a 304 made it what is not stored. */
+  readonly unshared: boolean;
   /** The fields without Age. */
   readonly ageless: readonly HeaderLine[];
 }
@@ -41,6 +43,9 @@ function read(stored: StoredResponse): Facts {
   const directives = responseDirectives(fields);
   const dateMs = dateIn(fields, "date") ?? responseMs;
   const names = nominated(fields);
+  // The last: a 304 has changed Vary, and what the first request had for the new fields is not known.
+  const unshared = directives.private || forbidsStoring({ status, fields }, directives) ||
+    names === null || !names.every((name) => varied.some(([known]) => known === name));
   return {
     directives,
     etag: etagOf(fields),
@@ -49,9 +54,8 @@ function read(stored: StoredResponse): Facts {
     initialAgeMs: initialAge(fields, dateMs, requestMs, responseMs),
     explicitMs: explicitLifetime(directives, fields, dateMs),
     mayGuess: mayGuess(status, directives),
-    // The last: a 304 has changed Vary, and what the first request had for the new fields is not known.
-    alwaysValidates: directives.noCache || directives.private || forbidsStoring({ status, fields }, directives) ||
-      names === null || !names.every((name) => varied.some(([known]) => known === name)),
+    alwaysValidates: directives.noCache || unshared,
+    unshared,
     ageless: fields.filter(([name]) => name !== "age"),
   };
 }

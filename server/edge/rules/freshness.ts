@@ -27,6 +27,11 @@ export function alwaysValidates(stored: StoredResponse): boolean {
   return factsOf(stored).alwaysValidates;
 }
 
+/** True where it may be sent to whom the origin was asked for, and to nobody who waited beside him. */
+export function isUnshared(stored: StoredResponse): boolean {
+  return factsOf(stored).unshared;
+}
+
 /** The fields of an answer from a stored response: what is stored, and its Age (§5.1). */
 export function answerFields(stored: StoredResponse, nowMs: number): HeaderLine[] {
   const seconds = Math.min(Math.floor(ageOf(stored, nowMs) / 1000), MOST_SECONDS);

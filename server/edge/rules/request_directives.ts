@@ -40,6 +40,11 @@ export function requestDirectives(fields: Lines): RequestDirectives {
   return parseDirectives(pragma).some(({ name }) => name === "no-cache") ? reload : silent;
 }
 
+/** True where a request wants nothing but what is stored (§5.2.1.7). */
+export function isOnlyIfCached(fields: Lines): boolean {
+  return requestDirectives(fields).onlyIfCached;
+}
+
 function readText(text: string): RequestDirectives {
   const directives = parseDirectives(text);
   const has = (wanted: string) => directives.some(({ name }) => name === wanted);

@@ -375,3 +375,104 @@ Deno.test("a long body that is asked for often has a finished answer, too, where
   assertEquals(asText(finished.bytes.subarray(finished.headLength)), asText(content));
   assertEquals(here.origins.requests.length, 1);
 });
+
+Deno.test("an update that makes it one viewer's own goes to nobody who waited beside him", async () => {
+  const heads = [1, 2, 3].map(() => Promise.withResolvers<void>());
+  await using here = world(async (_, number) => {
+    await heads[number - 1]?.promise;
+    if (number === 1) return { fields: [["cache-control", "max-age=0"], ["etag", '"1"']], body: "x" };
+    return { status: 304, fields: [["cache-control", "private"], ["etag", '"1"'], ["x-for", `${number}`]] };
+  });
+  const asked = [1, 2, 3].map(() => here.get("/a"));
+  for (const { resolve } of heads) resolve();
+  const answers = await Promise.all(asked);
+  const own = answers.map(({ headers }) => headers.get("x-for"));
+  assertEquals(new Set(own).size, 3, "each was asked for");
+});
+
+Deno.test("a soft purge holds though the answer to an earlier validation comes after it", async () => {
+  const head = Promise.withResolvers<void>();
+  await using here = world(async (_, number) => {
+    if (number === 2) await head.promise;
+    const status = number === 1 ? 200 : 304;
+    return { status, fields: [FRESH, ["etag", '"1"']], body: "x" };
+  });
+  await here.get("/a");
+  here.clock.nowMs += 61_000;
+  const early = here.get("/a");
+  await here.edge.purge({ keys: ["/a"], prefixes: [], tags: [] }, { soft: true });
+  head.resolve();
+  await early;
+  await here.get("/a");
+  assertEquals(here.origins.requests.length, 3, "it is validated once more");
+});
+
+Deno.test("an origin that knows no ranges and breaks off is asked a few times, and no more", async () => {
+  await using here = world((_, number) => {
+    const body = new ManualBody().push("ab");
+    setTimeout(() => number < 9 ? body.push("cd").fail() : body.push("cdefgh").end(), 0);
+    return { fields: [FRESH, ["etag", '"1"'], ["content-length", "8"]], body };
+  });
+  const { body } = await here.edge.answer(asking("/a"));
+  await assertRejects(() => textOf(body), CdnError, "went away");
+  assertEquals(here.origins.requests.length, 3);
+});
+
+Deno.test("an origin that knows no ranges completes all the same, though what it begins with is held", async () => {
+  await using here = world((_, number) => {
+    const body = new ManualBody().push("ab");
+    setTimeout(() => number === 1 ? body.push("cd").fail() : body.push("cdefgh").end(), 0);
+    return { fields: [FRESH, ["etag", '"1"'], ["content-length", "8"]], body };
+  });
+  assertEquals((await here.get("/a")).text, "abcdefgh");
+  assertEquals(here.origins.requests.length, 2);
+});
+
+Deno.test("only-if-cached is refused where only a part is held, or only the origin can judge a condition", async () => {
+  await using here = world(objectOrigin({ content: pattern(200_000), etag: '"1"' }));
+  await here.get("/a", [["range", "bytes=0-9"]]);
+  const only: [string, string] = ["cache-control", "only-if-cached"];
+  for (const fields of [[only], [only, ["if-match", '"1"']]] satisfies [string, string][][]) {
+    const error = await assertRejects(() => here.get("/a", fields), CdnError);
+    assertEquals(error.status, 504);
+  }
+  assertEquals((await here.get("/a", [only, ["range", "bytes=5-6"]])).status, 206);
+  assertEquals(here.origins.requests.length, 1);
+});
+
+Deno.test("the rest of a body is not kept where the origin or the request forbids it, but sent", async () => {
+  const content = pattern(200_000);
+  const object = objectOrigin({ content, etag: '"1"' });
+  await using here = world((request, number) => {
+    const reply = object(request, number) as { fields: [string, string][] };
+    return number === 3 ? { ...reply, fields: [...reply.fields, ["cache-control", "no-store"]] } : reply;
+  });
+  await here.get("/a", [["range", "bytes=0-9"]]);
+  const secret = await here.get("/a", [["authorization", "x"]]);
+  assertEquals([secret.text, secret.headers.get("cache-status")], [asText(content), "edge;fwd=partial"]);
+  assertEquals(here.cache.find("/a")[0]!.held, [{ start: 0, end: 65_536 }]);
+  assertEquals((await here.get("/a")).text, asText(content));
+  assertEquals(here.cache.find("/a"), []);
+});
+
+Deno.test("several ranges of what has no strong validator are answered, if by the whole", async () => {
+  const content = pattern(200_000);
+  await using here = world(objectOrigin({ content, etag: 'W/"1"' }));
+  const answer = await here.get("/a", [["range", "bytes=0-1,150000-150001"]]);
+  assertEquals([answer.status, answer.text], [200, asText(content)]);
+});
+
+Deno.test("a body of unknown length ends where it ends, whoever brings its last byte", async () => {
+  const content = pattern(600_000);
+  const body = new ManualBody();
+  const object = objectOrigin({ content, etag: '"1"' });
+  await using here = world((request, number) =>
+    number > 1 ? object(request, number) : { fields: [FRESH, ["etag", '"1"']], body }
+  );
+  const slow = await here.edge.answer(asking("/a"));
+  const quick = here.get("/a");
+  body.push(content).end();
+  assertEquals((await quick).text, asText(content));
+  await here.edge.purge({ keys: ["/a"], prefixes: [], tags: [] }, { soft: false });
+  assertEquals(await textOf(slow.body), asText(content));
+});

@@ -25,6 +25,8 @@ export interface Exchange {
   responseMs: number;
   /** How many bytes of its body came, where it broke off. */
   bytes?: number;
+  /** What tells its representation from others; its ETag unless given. */
+  representation?: string;
 }
 
 /** An answer that was given without an answer of the origin. */
@@ -37,6 +39,12 @@ export interface Served {
   fields: Field[];
   /** The origin was asked for it, and failed. */
   originFailed: boolean;
+  /** It is of an exchange that was begun for somebody else after this was asked (§4: collapsed): no age is too great. */
+  shared?: boolean;
+  /** Its body broke off, or was not read to its end. */
+  short?: boolean;
+  /** The exchanges that updated it, where it can be told; else all that could have. */
+  updates?: readonly Exchange[];
 }
 
 export interface Contract {
@@ -68,10 +76,18 @@ function judge(
   if (why) return why;
 
   // The response as the 304s that mean it have made it; the last of them is what the age counts from.
-  const updates = history.slice(history.indexOf(base) + 1).filter((exchange) =>
-    updating.includes(exchange.status) && exchange.asked.target === asked.target &&
-    value(exchange.fields, "etag") === value(base.fields, "etag") && known(exchange, base)
+  const meant = history.slice(history.indexOf(base) + 1).filter((exchange) =>
+    exchange.asked.target === asked.target && (isSame(exchange, base) || isVague(exchange)) && known(exchange, base)
   );
+  const updates = meant.filter((exchange) =>
+    served.updates ? served.updates.includes(exchange) : updating.includes(exchange.status)
+  );
+  if (served.updates?.some((update) => !meant.includes(update))) return "§4.3.4: an update of something else";
+  // By a weak validator it is only the latest of several.
+  const isStrong = value(base.fields, "etag")?.startsWith('"');
+  if (isStrong && meant.some((exchange) => exchange.status === 304 && !updates.includes(exchange))) {
+    return "§4.3.4: an update was passed over";
+  }
   const last = updates.at(-1) ?? base;
   const fields = updates.reduce((before, { fields }) => [
     ...before.filter(([name]) => name !== "age" && name !== "date" && !fields.some(([other]) => other === name)),
@@ -97,7 +113,7 @@ function judge(
 
   const policy = policyOf(fields);
   if (policy.has("no-store") || policy.has("private")) return "§5.2.2: forbidden by an update";
-  if (policy.has("no-cache")) return "§5.2.2.4: no-cache";
+  if (policy.has("no-cache") && !served.shared) return "§5.2.2.4: no-cache";
 
   const dateMs = Date.parse(value(fields, "date") ?? "") || last.responseMs;
   const told = /^\d+$/.test(value(last.fields, "age") ?? "") ? Number(value(last.fields, "age")) * 1000 : 0;
@@ -106,6 +122,7 @@ function judge(
   const shown = Number(value(served.fields, "age") ?? NaN);
   if (!(Math.abs(shown - ageMs / 1000) <= 1)) return `§5.1: Age is ${shown}, and it is ${ageMs / 1000} s old`;
 
+  if (served.shared) return null;
   const lifetimeMs = lifetime(base.status, fields, dateMs, contract);
   const wishes = wishesOf(asked.fields);
   const staleMs = ageMs - lifetimeMs;
@@ -144,31 +161,51 @@ function mayNotStore({ asked, viewer, status, fields }: Exchange): string | null
 const HEURISTIC = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501];
 
 /** §3.3, §3.4; RFC 9110 §13.1.5, §15.3.7. */
-function mayNotHaveBytes(history: readonly Exchange[], { asked, base, status, fields }: Served, stored: Field[]) {
+function mayNotHaveBytes(
+  history: readonly Exchange[],
+  { asked, base, status, fields, short }: Served,
+  stored: Field[],
+) {
   let wanted = /^bytes (\d+)-(\d+)\//.exec(value(fields, "content-range") ?? "")?.slice(1).map(Number) ?? null;
   if (status === 206) {
     if (value(asked.fields, "range") === null || wanted === null) return "§3.3: a part that was not asked for";
     const tag = value(asked.fields, "if-range");
-    if (tag !== null && tag !== value(stored, "etag")) return "RFC 9110 §13.1.5: a part of something else";
+    if (tag !== null && !isValidator(tag, stored)) return "RFC 9110 §13.1.5: a part of something else";
   } else if (wanted !== null) return "§3.3: a part that is not said to be one";
+  if (short) return null;
   const brought = history.filter((exchange) =>
     exchange.asked.method === "GET" && exchange.asked.target === asked.target &&
     (exchange.status === base.status || exchange.status === 200 || exchange.status === 206) &&
-    value(exchange.fields, "etag") === value(base.fields, "etag")
+    isSame(exchange, base) && (exchange.viewer === asked || mayNotStore(exchange) === null)
   ).map(({ status, fields, bytes }) => {
     const part = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(value(fields, "content-range") ?? "")?.slice(1).map(Number);
     const length = part && status === 206 ? part[2]! : Number(value(fields, "content-length") ?? 0);
     const [start, end] = part && status === 206 ? [part[0]!, part[1]! + 1] : [0, length];
     return { start, end: bytes === undefined ? end : start + bytes, length };
   }).sort((a, b) => a.start - b.start);
-  wanted ??= [0, brought[0]!.length - 1];
+  wanted ??= [0, (brought[0]?.length ?? Infinity) - 1];
   let reached = wanted[0]!;
   for (const { start, end } of brought) if (start <= reached) reached = Math.max(reached, end);
   return reached > wanted[1]! ? null : "§3.3: bytes that never came";
 }
 
+function isSame(one: Exchange, other: Exchange): boolean {
+  const tag = ({ representation, fields }: Exchange) => representation ?? value(fields, "etag");
+  return tag(one) === tag(other);
+}
+
+/** A HEAD without validators: it contradicts nothing that is stored, and so may update all of it (§4.3.5). */
+export function isVague({ asked, fields }: Exchange): boolean {
+  return asked.method === "HEAD" && value(fields, "etag") === null && value(fields, "last-modified") === null;
+}
+
+/** Whether an If-Range names what is stored: strongly, or by its date (RFC 9110 §13.1.5). */
+function isValidator(tag: string, stored: Field[]): boolean {
+  return tag.startsWith('"') ? tag === value(stored, "etag") : tag === value(stored, "last-modified");
+}
+
 /** §4.3.2. */
-function mayBeNotModified(asked: Field[], stored: Field[]): boolean {
+export function mayBeNotModified(asked: Field[], stored: Field[]): boolean {
   const tags = value(asked, "if-none-match");
   if (tags !== null) {
     const strong = (tag: string) => tag.trim().replace(/^W\//, "");
