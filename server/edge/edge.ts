@@ -49,6 +49,7 @@ import {
   type Part,
   type ReceivedHead,
   type RuleSettings,
+  sameRepresentation,
   tagFields,
   type Times,
   toStored,
@@ -332,7 +333,7 @@ export class Edge {
     };
     if (condition === "failed") {
       refuse();
-      return await this.#pass(asked, "request");
+      return await this.#pass(asked, "request", entry);
     }
     const source = this.#completion.source(entry, fill, () => this.#fields(asked, normalised(asked.fields)), refuse);
     const answered = condition === "not-modified"
@@ -423,6 +424,7 @@ export class Edge {
     if (found && status === 304) {
       const fresh = freshenedBy(received, cache.find(asked.target), found, asked.fields);
       for (const entry of fresh) this.#freshen(entry, received, times, mark);
+      if (found.gone) throw new Changed("it was purged meanwhile");
       if (fresh.includes(found)) return { kind: "freshened", entry: found };
       // It says that something else is still good: what we have is of no use.
       this.#discard(found);
@@ -476,11 +478,12 @@ export class Edge {
     return { ...response, headers: [...headers] };
   }
 
-  /** Freshens a response, which stays stale where a purge meant it after it was asked for (`mark`). */
+  /** Freshens a response; where a purge meant it after that was asked for (`mark`), it stays stale, or goes. */
   #freshen(entry: Entry, received: ReceivedHead, times: Times, mark: number): void {
     const fresh = freshen(entry.response, received, times);
-    const purged = this.#purged.since(mark, entry.key, [...entry.response.tags, ...fresh.tags]) !== null;
-    entry.update(purged ? { ...fresh, stale: true } : fresh);
+    const purged = this.#purged.since(mark, entry.key, [...entry.response.tags, ...fresh.tags]);
+    if (purged === "hard") this.#discard(entry);
+    else entry.update(purged === "soft" ? { ...fresh, stale: true } : fresh);
   }
 
   /** What the answer to a HEAD says of what is stored (RFC 9111 §4.3.5). */
@@ -538,8 +541,19 @@ export class Edge {
   }
 
   /** The origin's own answer to what the viewer asks, conditions and range and all. */
-  async #pass(asked: Asked, fwd: NonNullable<Handling["fwd"]>): Promise<Answered> {
-    const response = await this.#options.origins.send(this.#request(asked));
+  async #pass(asked: Asked, fwd: NonNullable<Handling["fwd"]>, selected: Entry | null = null): Promise<Answered> {
+    const { origins, cache, now } = this.#options;
+    const { mark } = this.#purged;
+    const requestMs = now();
+    const response = this.#governed(asked, await origins.send(this.#request(asked)));
+    const received = { status: response.status, fields: response.headers };
+    // A 304 to what the viewer has tells of what we have, where that is the same (RFC 9111 §4.3.4).
+    if (selected && response.status === 304 && sameRepresentation(selected.response, received)) {
+      const times = { requestMs, responseMs: now() };
+      for (const entry of freshenedBy(received, cache.find(asked.target), selected, asked.fields)) {
+        this.#freshen(entry, received, times, mark);
+      }
+    }
     return this.#received(response, { hit: false, fwd, fwdStatus: response.status });
   }
 
