@@ -12,7 +12,9 @@ const FORMS = [
 ];
 
 /** Milliseconds since 1970 of a date in any of the three forms; null for anything else. */
-export function parseHttpDate(text: string): number | null {
+export const parseHttpDate: (text: string) => number | null = memo(parse);
+
+function parse(text: string): number | null {
   for (const form of FORMS) {
     const { day, month, year, time } = form.exec(text.trim())?.groups ?? {};
     if (!day || !month || !year || !time) continue;

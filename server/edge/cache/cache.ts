@@ -28,7 +28,7 @@ export interface Entry {
    */
   write(offset: number, bytes: Uint8Array): Promise<boolean>;
   /**
-   * Reads from `offset` into `into`, as much as is held there and fits.
+   * Reads from `offset` into `into`, at least a part of what is held there and fits.
    * @returns how many bytes; 0 where none are held (any more)
    */
   read(offset: number, into: Uint8Array<ArrayBuffer>): Promise<number>;

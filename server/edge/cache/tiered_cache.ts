@@ -199,11 +199,13 @@ export class TieredCache implements Cache, Keeper, Host {
       if (until === at) break;
       const rest = into.subarray(done, done + Math.min(until - at, into.length - done));
       const buffer = entry.buffers.get(Math.floor(at / SLICE_BYTES));
-      let count = buffer?.read(at % SLICE_BYTES, rest) ?? 0;
-      if (count > 0) {
-        this.#readFrom(buffer!, at, at + count);
-      } else if (heldUntil(entry.stored, at) > at) count = await this.#disk!.read(entry, at, rest);
-      if (count === 0) break;
+      const count = buffer?.read(at % SLICE_BYTES, rest) ?? 0;
+      if (count > 0) this.#readFrom(buffer!, at, at + count);
+      else {
+        // The disk gives whole runs where it can: what stands behind them, the next read begins with.
+        if (done === 0 && heldUntil(entry.stored, at) > at) done = await this.#disk!.read(entry, at, rest);
+        break;
+      }
       done += count;
     }
     return done;
