@@ -1,6 +1,6 @@
 /** One viewer's connection, for as long as it asks for what the front understands: {@link Viewer}. */
 import type { BodySource } from "../http1/body_source.ts";
-import type { StopSignal } from "../http1/transport.ts";
+import { Stop } from "../http1/stop.ts";
 import type { Deadlines, Watch } from "../deadlines.ts";
 import type { HangUp } from "../hang_up.ts";
 import {
@@ -64,28 +64,12 @@ const LAST_CHUNK = "0\r\n\r\n";
 const CLOSE = "connection: close\r\n\r\n";
 const encoder = new TextEncoder();
 
-/** Tells an exchange that its viewer went away: an `AbortSignal` with room for one listener, used again. */
-class Gone implements StopSignal {
-  aborted = false;
-  #listener: (() => void) | null = null;
-  addEventListener(_: "abort", listener: () => void): void {
-    this.#listener = listener;
-  }
-  removeEventListener(_: "abort", listener: () => void): void {
-    if (this.#listener === listener) this.#listener = null;
-  }
-  abort(): void {
-    this.aborted = true;
-    this.#listener?.();
-  }
-}
-
 /** Reads requests, answers them one after the other, and hands the connection on when one is for others. */
 export class Viewer {
   readonly #conn: ViewerConn;
   readonly #context: FrontContext;
   readonly #watch: Watch;
-  readonly #gone = new Gone();
+  readonly #gone = new Stop();
   readonly #asker: Asker;
   readonly #mostWrite: number;
   readonly #reader: RequestReader;

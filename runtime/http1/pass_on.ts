@@ -2,11 +2,12 @@
 import type { HeaderLine } from "./transport.ts";
 
 /** Meant for one connection only (RFC 9110 §7.6.1), or set anew by the transport. */
-const STOPS_HERE = new Set([
+export const STOPS_HERE: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
   "expect",
   "host",
+  "http2-settings",
   "keep-alive",
   "proxy-authenticate",
   "proxy-authorization",

@@ -184,23 +184,29 @@ export class Edge {
    */
   async answer(asked: Asked): Promise<Answered> {
     try {
-      switch (asked.method) {
-        case "GET":
-        case "HEAD":
-          // What a body of a GET means, only the origin knows (RFC 9110 §9.3.1).
-          return asked.body === null && asked.target.length <= LONGEST_KEY
-            ? await this.#read(asked)
-            : await this.#pass(asked, "bypass");
-        case "CONNECT":
-        case "TRACE":
-          throw new CdnError(`${asked.method} is not passed on`, { source: "client", status: 405 });
-        default:
-          return await this.#write(asked);
-      }
+      const answered = await this.#answer(asked);
+      if (answered.body instanceof CountedBody) answered.body.endWith(asked.signal);
+      return answered;
     } catch (error) {
       const isViewers = error instanceof Gone || (error instanceof CdnError && error.source === "client");
       if (!isViewers) this.#figures.failed++;
       throw error;
+    }
+  }
+
+  async #answer(asked: Asked): Promise<Answered> {
+    switch (asked.method) {
+      case "GET":
+      case "HEAD":
+        // What a body of a GET means, only the origin knows (RFC 9110 §9.3.1).
+        return asked.body === null && asked.target.length <= LONGEST_KEY
+          ? await this.#read(asked)
+          : await this.#pass(asked, "bypass");
+      case "CONNECT":
+      case "TRACE":
+        throw new CdnError(`${asked.method} is not passed on`, { source: "client", status: 405 });
+      default:
+        return await this.#write(asked);
     }
   }
 

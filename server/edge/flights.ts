@@ -3,7 +3,7 @@
  * what its body is for is then plain.
  */
 import type { StopSignal } from "../../runtime/http1/transport.ts";
-import { Stop } from "./stop.ts";
+import { Stop } from "../../runtime/http1/stop.ts";
 
 interface Flight<Landing> {
   landing: Promise<Landing>;

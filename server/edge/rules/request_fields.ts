@@ -3,27 +3,11 @@
  * from the cache later: so the fields by which frameworks let a client say where it is, or what it really asks for, end
  * here. Those that an origin answers by name and may vary on (Cookie, User-Agent, Accept, Authorization) go on.
  */
+import { STOPS_HERE } from "../../../runtime/http1/pass_on.ts";
 import type { HeaderLine } from "../../../runtime/http1/transport.ts";
 import { joined } from "./lines.ts";
 import { normalEncodings, normalLanguages } from "./negotiation.ts";
 import type { Lines } from "./types.ts";
-
-/** Meant for one connection (RFC 9110 §7.6.1), or set anew by whoever sends the request. */
-const OF_A_CONNECTION: ReadonlySet<string> = new Set([
-  "connection",
-  "content-length",
-  "expect",
-  "host",
-  "http2-settings",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
 
 /** What a viewer wants to know of a representation it has: where the edge answers itself, it asks its own questions. */
 const CONDITIONS: ReadonlySet<string> = new Set([
@@ -97,7 +81,7 @@ export function normalised(fields: Lines): Lines {
   let languageDone = false;
   for (const line of fields) {
     const name = line[0];
-    if (OF_A_CONNECTION.has(name) || CONDITIONS.has(name) || isUnkeyed(name) || named?.has(name)) continue;
+    if (STOPS_HERE.has(name) || CONDITIONS.has(name) || isUnkeyed(name) || named?.has(name)) continue;
     if (name === "accept-encoding") {
       if (!encodingDone) lines.push([name, normalEncodings(joined(fields, name)!)]);
       encodingDone = true;

@@ -11,7 +11,7 @@ import type { HeaderLine } from "../../../runtime/http1/transport.ts";
 import type { Cache, Selection } from "../../../server/edge/cache/cache.ts";
 import type { Edge } from "../../../server/edge/edge.ts";
 import type { OriginRequest } from "../../../server/edge/origins/mod.ts";
-import { Stop } from "../../../server/edge/stop.ts";
+import { Stop } from "../../../runtime/http1/stop.ts";
 import { formatHttpDate } from "../../../server/serve/http_date.ts";
 import type { TimedField } from "./generators.ts";
 import { asking, asText, ManualBody, type Reply, START, world } from "./kit.ts";

@@ -1,5 +1,5 @@
-/** A signal that ends requests to origins: what is used of an `AbortController`, without its price. */
-import type { StopSignal } from "../../runtime/http1/transport.ts";
+/** A signal that ends requests: what is used of an `AbortController`, without its price. */
+import type { StopSignal } from "./transport.ts";
 
 /** Tells those who listen that nobody waits any more. */
 export class Stop implements StopSignal {
