@@ -405,6 +405,7 @@ export class Edge {
       const failed = error instanceof CdnError && error.source === "origin";
       if (failed && found) {
         if (this.#mayStandIn(asked, found)) return { kind: "stale", entry: found, status: null };
+        if (error.status === 503) throw error; // it says when to ask again
         // RFC 9111 §5.2.2.2: what must be validated and cannot be is a 504.
         throw new CdnError(error.message, { source: "origin", status: 504, retry: true, cause: error });
       }

@@ -155,7 +155,11 @@ class RunningPurges implements Purges {
     ]);
     const tookMs = this.#tick() - begun;
     const missing = outcomes.filter(({ acknowledged }) => !acknowledged).map(({ id }) => id);
-    log[missing.length > 0 ? "warn" : "info"]("purged", { version: formatVersion(purge.version), tookMs, missing });
+    log[missing.length > 0 ? "warn" : "info"]("purged", {
+      version: formatVersion(purge.version),
+      ms: Math.round(tookMs),
+      missing,
+    });
     return create(wire.PurgeReportSchema, { version: versionToWire(purge.version), members: outcomes, tookMs });
   }
 
