@@ -38,6 +38,7 @@ const NOT_SENT = { source: "origin", retry: true } as const;
 export class EntryBody implements BodySource, FillReader {
   readonly #entry: Entry;
   readonly #source: Source;
+  readonly #hold: Disposable;
   /** Null until it is known. */
   #end: number | null;
   #at: number;
@@ -50,6 +51,7 @@ export class EntryBody implements BodySource, FillReader {
     this.#source = source;
     this.#at = start;
     this.#end = end;
+    this.#hold = entry.hold();
     if (fill) this.#join(fill);
     if (start === end) this.#finish();
   }
@@ -80,7 +82,12 @@ export class EntryBody implements BodySource, FillReader {
     // Who reads what is held now wants what comes behind it later: then somebody wants it.
     if (!this.#fill) this.#join(this.#source.bringing(this.#at, this.#end));
     if (this.#fill?.covers(this.#at) || this.held > 0 || this.#isHeld()) return;
-    this.#join(this.#source.covering(this.#at) ?? await this.#source.fetch(this.#at, this.#end));
+    try {
+      this.#join(this.#source.covering(this.#at) ?? await this.#source.fetch(this.#at, this.#end));
+    } catch (error) {
+      this.#finish();
+      throw error;
+    }
   }
 
   take(into: Uint8Array<ArrayBuffer>): number {
@@ -168,5 +175,6 @@ export class EntryBody implements BodySource, FillReader {
   #finish(): void {
     this.#done = true;
     this.#join(null);
+    this.#hold[Symbol.dispose]();
   }
 }

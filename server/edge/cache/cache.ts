@@ -22,6 +22,11 @@ export interface Entry {
   /** Replaces the response (a 304, a HEAD, a soft purge, a length that is known now); what is held stays. */
   update(response: StoredResponse): void;
   /**
+   * Somebody reads it from now on, until he disposes of what he gets: what is on disk of it stays readable for him,
+   * though the entry is removed or replaced meanwhile.
+   */
+  hold(): Disposable;
+  /**
    * Keeps bytes of the body, which start at `offset`; copies them. Resolves when they are held: only then the next
    * may be written. False where they cannot be kept (no room, a full or broken disk, the entry is gone): the bytes
    * are as good as ever, they are just not in the cache.

@@ -87,6 +87,8 @@ export class DiskTier {
   readonly #buffers = new Set<SliceBuffer>();
   /** Files that no row will name any more. */
   #doomed: [entry: number, number: number][] = [];
+  /** Entries that are gone, and still read. */
+  readonly #retained = new Set<number>();
   /** Uses of what is not alive any more. */
   #uses: [entry: number, number: number, frequency: number][] = [];
   #writing = new Set<string>();
@@ -168,6 +170,27 @@ export class DiskTier {
     this.#dirty.delete(entry);
     if (!entry.saved) return;
     this.#removed.add(entry.id);
+    this.#soon();
+  }
+
+  /** An entry is about to go while somebody reads it: its files stay, and what is known of them, until {@link release}. */
+  retain(entry: TieredEntry): void {
+    if (entry.retained || entry.inline || entry.stored.length === 0) return;
+    const retained = new Map<number, StoredSlice>();
+    for (const { start, end } of entry.stored) {
+      for (let number = Math.floor(start / SLICE_BYTES); number * SLICE_BYTES < end; number++) {
+        const slice = this.#slice(entry, number);
+        if (slice) retained.set(number, slice);
+      }
+    }
+    entry.retained = retained;
+    this.#retained.add(entry.id);
+  }
+
+  /** Nobody reads it any more. */
+  release(entry: TieredEntry): void {
+    entry.retained = null;
+    this.#retained.delete(entry.id);
     this.#soon();
   }
 
@@ -328,7 +351,7 @@ export class DiskTier {
     do this.#saveNow(); while (this.#dirty.size > 0);
     this.#closed = true;
     clearTimeout(this.#timer);
-    await this.#files.remove(this.#doomed.splice(0));
+    await this.#files.remove(this.#takeDoomed());
     this.#index?.[Symbol.dispose]();
     this.#index = null;
   }
@@ -417,7 +440,7 @@ export class DiskTier {
         }
         if (this.#index) this.#save(this.#index, leaving);
         begun = [];
-        await this.#files.remove(this.#doomed.splice(0));
+        await this.#files.remove(this.#takeDoomed());
         if (this.#failing && buffers.length > 0) {
           this.#failing = false;
           this.options.log.info("the cache's disk works again");
@@ -447,7 +470,7 @@ export class DiskTier {
   async #makeRoom(bytes: number): Promise<void> {
     const { folder, minFreeBytes } = this.options;
     this.#evict(bytes, this.options.limit);
-    await this.#files.remove(this.#doomed.splice(0));
+    await this.#files.remove(this.#takeDoomed());
     if (minFreeBytes === 0 || bytes === 0) return;
     // Where others have filled the disk, what we have is all that is ours to give. Rows that go give none.
     while (true) {
@@ -455,7 +478,7 @@ export class DiskTier {
       if (lacking <= 0) return;
       if (this.bytes === 0) throw noRoom("keep more in the cache");
       this.#evict(0, Math.max(0, this.bytes - lacking));
-      await this.#files.remove(this.#doomed.splice(0));
+      await this.#files.remove(this.#takeDoomed());
     }
   }
 
@@ -591,7 +614,16 @@ export class DiskTier {
     this.#policy.insert(row);
   }
 
+  /** The files that go now: those of entries that are still read go later. */
+  #takeDoomed(): [entry: number, number: number][] {
+    const doomed = this.#doomed.splice(0);
+    if (this.#retained.size === 0) return doomed;
+    this.#doomed = doomed.filter(([id]) => this.#retained.has(id));
+    return doomed.filter(([id]) => !this.#retained.has(id));
+  }
+
   #slice(entry: TieredEntry, number: number): StoredSlice | null {
+    if (entry.retained) return entry.retained.get(number) ?? null;
     const known = entry.slices.get(number);
     if (known) return known;
     try {

@@ -16,6 +16,8 @@ export interface Keeper {
   changed(entry: TieredEntry): void;
   keep(entry: TieredEntry, offset: number, bytes: Uint8Array): Promise<boolean>;
   read(entry: TieredEntry, offset: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
+  /** It is gone, and nobody reads it any more. */
+  unread(entry: TieredEntry): void;
 }
 
 /** What is known of a slice on disk. */
@@ -50,6 +52,10 @@ export class TieredEntry implements Entry {
   head: SliceBuffer | null = null;
   /** Its body is on its way from disk to memory. */
   loading = false;
+  /** How many hold it. */
+  holders = 0;
+  /** Of one that is gone and held: what is known of its slices on disk, whose rows are gone too; null of any other. */
+  retained: Map<number, StoredSlice> | null = null;
 
   constructor(
     readonly id: number,
@@ -78,6 +84,18 @@ export class TieredEntry implements Entry {
 
   read(offset: number, into: Uint8Array<ArrayBuffer>): Promise<number> {
     return this.keeper.read(this, offset, into);
+  }
+
+  hold(): Disposable {
+    this.holders++;
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        if (--this.holders === 0 && this.gone) this.keeper.unread(this);
+      },
+    };
   }
 
   /** Reckons anew what is held, after some of it went. */

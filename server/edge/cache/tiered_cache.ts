@@ -391,8 +391,16 @@ export class TieredCache implements Cache, Keeper, Host {
     entry.recount();
   }
 
+  unread(entry: TieredEntry): void {
+    if (!entry.retained) return;
+    entry.stored = [];
+    entry.recount();
+    this.#disk?.release(entry);
+  }
+
   /** An entry goes, and its rows with it. */
   #remove(entry: TieredEntry): void {
+    if (entry.holders > 0) this.#disk?.retain(entry);
     this.#disk?.removed(entry);
     this.#leave(entry);
   }
@@ -409,7 +417,7 @@ export class TieredCache implements Cache, Keeper, Host {
 
   #drop(entry: TieredEntry): void {
     entry.gone = true;
-    entry.stored = [];
+    if (!entry.retained) entry.stored = [];
     this.#clear(entry);
     if (entry.head?.list) this.#memory.remove(entry.head);
   }

@@ -1,5 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CdnError } from "../../../proto/mod.ts";
+import { openCache } from "../../../server/edge/cache/mod.ts";
+import { tempDir } from "../../kit/temp_dir.ts";
+import { settled } from "./cache/kit.ts";
 import { asking, asText, got, ManualBody, objectOrigin, pattern, textOf, world } from "./kit.ts";
 
 const FRESH: [string, string] = ["cache-control", "max-age=60"];
@@ -475,4 +478,23 @@ Deno.test("a body of unknown length ends where it ends, whoever brings its last 
   assertEquals((await quick).text, asText(content));
   await here.edge.purge({ keys: ["/a"], prefixes: [], tags: [] }, { soft: false });
   assertEquals(await textOf(slow.body), asText(content));
+});
+
+Deno.test("who reads what is on disk gets all of it, though it is purged and the origin has another version by then", async () => {
+  await using dir = await tempDir();
+  const cache = await openCache({ folder: dir.path, diskBytes: 64 << 20, memoryBytes: 4 << 20, minFreeBytes: 0 });
+  const state = { content: pattern(3_000_000), etag: '"1"' };
+  const before = state.content;
+  await using here = world(objectOrigin(state), { cache });
+  assertEquals((await here.get("/a")).text, asText(before));
+  const slow = await here.edge.answer(asking("/a"));
+  assert(slow.body !== null && typeof slow.body === "object" && "read" in slow.body);
+  const into = new Uint8Array(1000);
+  const first = await slow.body.read(into);
+  state.content = pattern(2_000_000).map((byte) => byte ^ 255);
+  state.etag = '"2"';
+  await settled(cache);
+  await here.edge.purge({ keys: ["/a"], prefixes: [], tags: [] }, { soft: false });
+  assertEquals((await here.get("/a")).text, asText(state.content));
+  assertEquals(asText(into.subarray(0, first!)) + await textOf(slow.body), asText(before));
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CdnError } from "../../../../proto/mod.ts";
-import { openCache, SLICE_BYTES } from "../../../../server/edge/cache/mod.ts";
+import { type Cache, openCache, SLICE_BYTES } from "../../../../server/edge/cache/mod.ts";
 import { eventually, tempDir } from "../../../kit/mod.ts";
 import { assertBytes, fill, pattern, put, readHeld, responseOf } from "../../../suite/cache_suite.ts";
 import { bytesBelow, copyOf, open, settled, slicesBelow } from "./kit.ts";
@@ -239,3 +239,36 @@ Deno.test("cache: files that no row names are removed in the background", async 
   assertEquals(slicesBelow(dir.path), good);
   assertBytes(await readHeld(cache.find("/a")[0]!), pattern(1_200_000));
 });
+
+for (
+  const [how, go] of Object.entries({
+    "is replaced": (cache: Cache) => Promise.resolve(void cache.add("/large", responseOf({ length: 10 }))),
+    "is removed": (cache: Cache) => cache.remove(cache.find("/large")[0]!),
+    "is purged": (cache: Cache) => cache.purge({ ...nothing, keys: ["/large"] }, { soft: false }),
+  })
+) {
+  Deno.test(`cache: what is on disk of an entry that ${how} stays as long as somebody reads it`, async () => {
+    await using dir = await tempDir();
+    await using cache = await open(dir.path);
+    const large = pattern(2_200_000);
+    await put(cache, "/large", large);
+    await settled(cache);
+    const entry = cache.find("/large")[0]!;
+    {
+      using _one = entry.hold();
+      using _two = entry.hold();
+      await go(cache);
+      await settled(cache);
+      assert(entry.gone);
+      assert(!cache.find("/large").includes(entry));
+      assertBytes(await readHeld(entry), large);
+      assertEquals(await entry.write(0, large.subarray(0, 10)), false);
+    }
+    assertEquals(entry.held, []);
+    assertEquals(await entry.read(0, new Uint8Array(10)), 0);
+    await eventually(async () => {
+      await settled(cache);
+      return slicesBelow(dir.path).length === 0;
+    });
+  });
+}
