@@ -58,7 +58,7 @@ import {
   withheldOf,
 } from "./rules/mod.ts";
 import type { StoredResponse } from "./response.ts";
-import { Uncacheable } from "./uncacheable.ts";
+import { RecentKeys } from "./recent_keys.ts";
 import type { HeaderLine, StopSignal } from "../../runtime/http1/transport.ts";
 
 /** What an edge is made from. */
@@ -122,6 +122,8 @@ type Asking = Extract<Decision<Entry>, { kind: "miss" | "validate" }>;
 const LONGEST_KEY = 8192;
 /** After so many rounds a request goes to the origin on its own: others change what it looks at again and again. */
 const ROUNDS_TOGETHER = 4;
+/** For so long what was written through us is not asked of siblings; what they have is mostly stale by then. */
+const WRITTEN_MS = 3_600_000;
 const MOST_ROUNDS = 6;
 const NEVER: StopSignal = { aborted: false, addEventListener() {}, removeEventListener() {} };
 
@@ -131,7 +133,13 @@ export class Edge {
   readonly #flights = new Flights<Landing>(giveUp);
   readonly #completion: Completion;
   readonly #purged = new Purged();
-  readonly #uncacheable: Uncacheable;
+  /**
+   * Keys whose answers could not be stored lately ("hit for miss"): who asks for one waits for nobody, since nobody's
+   * answer is for him.
+   */
+  readonly #uncacheable: RecentKeys;
+  /** Keys that a write through us has changed: what siblings have of them may be from before. */
+  readonly #written = new RecentKeys(WRITTEN_MS);
   readonly #hot: HotAnswers;
   #gate: ServingGate = openGate;
   readonly #figures: EdgeFigures = {
@@ -146,7 +154,7 @@ export class Edge {
 
   constructor(options: EdgeOptions) {
     this.#options = options;
-    this.#uncacheable = new Uncacheable(options.limits.uncacheableMs);
+    this.#uncacheable = new RecentKeys(options.limits.uncacheableMs);
     this.#hot = new HotAnswers(options.limits.hotBytes, options.signature, options.rules);
     this.#completion = new Completion({
       origins: options.origins,
@@ -533,6 +541,7 @@ export class Edge {
     const { method, target, authority } = asked;
     const keys = invalidatedBy({ method, target, authority }, { status: response.status, fields: response.headers });
     // Before the answer: who has it and then reads must not see what was there before.
+    for (const key of keys) this.#written.note(key, this.#options.now());
     if (keys.length) await this.#invalidate(keys);
     return this.#received(response, { hit: false, fwd: "method", fwdStatus: response.status });
   }
@@ -627,9 +636,11 @@ export class Edge {
   }
 
   /** The fields of a request to an origin, with who asks and by whom. @throws {CdnError} 508 in a loop */
-  #fields({ client }: Asked, fields: Lines): Lines {
+  #fields({ client, target }: Asked, fields: Lines): Lines {
     const node = client.includes(":") ? `"[${client}]"` : client;
-    return [...this.#options.loopGuard(fields), ["forwarded", `for=${node}`]];
+    const lines: HeaderLine[] = [...this.#options.loopGuard(fields), ["forwarded", `for=${node}`]];
+    if (this.#written.has(target, this.#options.now())) lines.push([SIBLING_FIELD, "none"]); // not by a sibling
+    return lines;
   }
 }
 

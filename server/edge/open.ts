@@ -6,7 +6,7 @@ import type { Cache } from "./cache/cache.ts";
 import { openCache } from "./cache/mod.ts";
 import { defaultEdgeLimits, Edge, type EdgeLimits } from "./edge.ts";
 import { createOrigins, loopGuard, type Origins, type OriginSettings } from "./origins/mod.ts";
-import { type Sibling, siblingTransport, withSiblings } from "./siblings/mod.ts";
+import { type Sibling, siblingTransport, withoutSiblings, withSiblings } from "./siblings/mod.ts";
 import { edgeStatus } from "./status.ts";
 import type { MatchedRules } from "../serve/policy.ts";
 import type { RuleSettings } from "./rules/mod.ts";
@@ -88,7 +88,7 @@ export async function openEdge(
     random,
     log,
   });
-  const origins: Origins = made.adopt(asked ?? own, (one) => one.close());
+  const origins: Origins = made.adopt(asked ?? withoutSiblings(own), (one) => one.close());
   // Half for finished answers, which have their bodies once more, ready to be sent.
   const cache = made.use(await openCache({ folder, diskBytes, memoryBytes: Math.ceil(memoryBytes / 2), now, log }));
   const allLimits = { ...defaultEdgeLimits, hotBytes: Math.floor(memoryBytes / 2), ...limits };

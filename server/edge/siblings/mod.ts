@@ -12,5 +12,6 @@ export {
   type SiblingSettings,
   type SiblingsOptions,
   siblingTransport,
+  withoutSiblings,
   withSiblings,
 } from "./siblings.ts";

@@ -87,6 +87,20 @@ export function withSiblings(
   };
 }
 
+/** The origins alone: no field for siblings reaches them. */
+export function withoutSiblings(origins: Origins): Origins {
+  return {
+    send: (request) => origins.send(forOrigin(request)),
+    states: () => origins.states(),
+    close: () => origins.close(),
+  };
+}
+
+function forOrigin(request: OriginRequest): OriginRequest {
+  if (!request.fields.some(([name]) => name === SIBLING_FIELD)) return request;
+  return { ...request, fields: request.fields.filter(([name]) => name !== SIBLING_FIELD) };
+}
+
 /** Answers that tell of what is behind the sibling, or that it can answer nothing now (RFC 9110 §15.6.3 to §15.6.5). */
 const GATEWAY_ERRORS = new Set([502, 503, 504]);
 
@@ -105,13 +119,10 @@ class Siblings {
   }
 
   async send(request: OriginRequest): Promise<OriginResponse> {
-    const isSiblings = request.fields.some(([name]) => name === SIBLING_FIELD);
-    const forOrigin = isSiblings
-      ? { ...request, fields: request.fields.filter(([name]) => name !== SIBLING_FIELD) }
-      : request;
-    const sibling = isSiblings || !mayShare(request) ? null : this.#ownerOf(request.target);
+    const bare = forOrigin(request);
+    const sibling = bare !== request || !mayShare(request) ? null : this.#ownerOf(request.target);
     const answer = sibling && await this.#ask(sibling, request);
-    return answer ?? await this.#origins.send(forOrigin);
+    return answer ?? await this.#origins.send(bare);
   }
 
   /** Null where that is ourselves, or it should not be asked now. */

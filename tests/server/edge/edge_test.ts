@@ -498,3 +498,16 @@ Deno.test("who reads what is on disk gets all of it, though it is purged and the
   assertEquals((await here.get("/a")).text, asText(state.content));
   assertEquals(asText(into.subarray(0, first!)) + await textOf(slow.body), asText(before));
 });
+
+Deno.test("what was written through an edge is not asked of siblings, who may have what was there before", async () => {
+  await using here = world(({ method }) => method === "PUT" ? { status: 204 } : { fields: [FRESH], body: "x" });
+  const marks = () => here.origins.requests.map(({ fields }) => fields.some(([name]) => name === "metacdn-sibling"));
+  await here.get("/a");
+  await here.edge.answer(asking("/a", { method: "PUT", body: new Blob(["two"]).stream(), bodyLength: 3 }));
+  await here.get("/a");
+  await here.get("/b");
+  assertEquals(marks(), [false, false, true, false]);
+  here.clock.nowMs += 3_700_000;
+  await here.get("/a");
+  assertEquals(marks().at(-1), false);
+});

@@ -14,6 +14,7 @@ import {
   type Sibling,
   SIBLING_FIELD,
   siblingTransport,
+  withoutSiblings,
   withSiblings,
 } from "../../../../server/edge/siblings/mod.ts";
 import { FakeServer, latin1, type Peer } from "../../../kit/fake_server.ts";
@@ -138,6 +139,24 @@ Deno.test("the origin is asked at once for what no shared cache may answer, and 
   }
   scene.edges = [];
   assertEquals(await scene.get(), "200 origin: from the origin");
+});
+
+Deno.test("without siblings their mark reaches no origin either", async () => {
+  const seen: OriginRequest[] = [];
+  const origins = withoutSiblings({
+    send(request) {
+      seen.push(request);
+      return Promise.reject(new Error("asked"));
+    },
+    states: () => [],
+    close() {},
+  });
+  const request = { method: "GET", target: "/", body: null, bodyLength: null, signal: never };
+  const accept: HeaderLine = ["accept", "*/*"];
+  for (const fields of [[accept], [[SIBLING_FIELD, "x"], accept]] satisfies HeaderLine[][]) {
+    await assertRejects(() => origins.send({ ...request, fields }), Error, "asked");
+  }
+  assertEquals(seen.map(({ fields }) => fields), [[accept], [accept]]);
 });
 
 Deno.test("what a sibling answers counts, unless it is a gateway's error", async () => {

@@ -1,13 +1,10 @@
-/**
- * Keys whose answers could not be stored lately: {@link Uncacheable} ("hit for miss"). Who asks for one waits for
- * nobody, since nobody's answer is for him.
- */
+/** Keys of which something is remembered for a while: {@link RecentKeys}. */
 
 /** The most that are remembered. */
 const MOST = 10_000;
 
 /** Remembers keys for a while. */
-export class Uncacheable {
+export class RecentKeys {
   readonly #until = new Map<string, number>();
 
   constructor(readonly forMs: number) {}
