@@ -1,4 +1,5 @@
 /** What the tests of the front share: bytes sent as they are, answers read as they are. */
+import { assertEquals } from "@std/assert";
 
 /** One answer off the wire. */
 export interface WireAnswer {
@@ -78,4 +79,26 @@ export function answers(text: string, methods: readonly string[]): (WireAnswer |
   }
   if (rest !== "") found.push(`left over: ${rest.slice(0, 80)}`);
   return found;
+}
+
+/**
+ * Two doors gave the same answers to `text`. Of several requests on a connection only those count that both answered
+ * whole: Deno.serve, also behind a front, closes on bytes that it has not read (RFC 9112 §9.6), and may so take back
+ * what it had answered.
+ */
+export function assertSameAnswers(
+  one: (WireAnswer | string)[],
+  other: (WireAnswer | string)[],
+  methods: readonly string[],
+  text: string,
+): void {
+  const counts = methods.length > 1 ? [one.length, other.length] : [];
+  const whole = Math.min(uncut(one), uncut(other), ...counts);
+  assertEquals(one.slice(0, whole), other.slice(0, whole), JSON.stringify(text).slice(0, 1000));
+}
+
+/** How many answers came whole; Infinity where none broke off. */
+function uncut(answers: readonly unknown[]): number {
+  const cut = answers.findIndex((answer) => /^\d{3} broken off$/.test(String(answer)));
+  return cut < 0 ? Infinity : cut;
 }
