@@ -727,7 +727,7 @@ export class DiskTier {
     let freed = 0;
     try {
       for await (const [entry, number] of this.#files.all(this.#stop.signal, SWEEP_PAUSE_MS)) {
-        if (!this.#index || this.#writing.has(`${entry}-${number}`)) continue;
+        if (!this.#index || this.#writing.has(`${entry}-${number}`) || this.#retained.has(entry)) continue;
         if (this.#index.part(entry, number) !== null) continue;
         await this.#files.remove([[entry, number]]);
         freed++;
