@@ -62,6 +62,7 @@ export interface EdgeFlags {
   "memory-size": number;
   siblings: "auto" | "none";
   "stale-on-error": number;
+  "no-front": boolean;
 }
 
 /**
@@ -96,6 +97,8 @@ export function edgeOf(
       memoryBytes: flags["memory-size"],
       rules: { staleOnErrorMs: flags["stale-on-error"] * 1000 },
       ...(policy && { policy }),
+      // Finished answers are for the front: without it they would be made for nobody.
+      ...(flags["no-front"] && { limits: { hotBytes: 0 } }),
     },
     [Symbol.dispose]: () => trust?.[Symbol.dispose](),
   };

@@ -1,4 +1,5 @@
 /** A request that came by `Deno.serve`: to the proxy's own pages, or to the {@link Core} and back. */
+import { NEVER } from "../runtime/http1/stop.ts";
 import { CdnError, splitTarget } from "../proto/mod.ts";
 import { contentLength } from "../runtime/body.ts";
 import { Guard, type Secrets } from "../runtime/guard.ts";
@@ -59,8 +60,6 @@ export function createHandler(core: Core, secrets: Secrets): Handler {
     }
   };
 }
-
-const NEVER = { aborted: false, addEventListener() {}, removeEventListener() {} };
 
 function response({ status, headers, body }: Answered): Response {
   const init = typeof body === "string" ? body : bodyInit(body);

@@ -25,3 +25,6 @@ export class Stop implements StopSignal {
     for (const listener of [...this.#listeners]) listener();
   }
 }
+
+/** The signal of a request that nothing ends. */
+export const NEVER: StopSignal = { aborted: false, addEventListener() {}, removeEventListener() {} };

@@ -1,4 +1,5 @@
 /** What is missing of a stored body, asked from the origin when somebody comes to it: {@link Completion}. */
+import { NEVER } from "../../runtime/http1/stop.ts";
 import { CdnError } from "../../proto/mod.ts";
 import type { HeaderLine } from "../../runtime/http1/transport.ts";
 import type { ByteRange } from "../serve/range.ts";
@@ -14,7 +15,6 @@ import { type Lines, parseContentRange, sameRepresentation } from "./rules/mod.t
 import type { StoredResponse } from "./response.ts";
 
 const NOT_REPEATABLE = "it has no strong validator, or its length is not known";
-const NEVER = { aborted: false, addEventListener() {}, removeEventListener() {} };
 
 /** What completing needs. */
 export interface CompletionOptions {

@@ -1,11 +1,10 @@
 /** The edge behind `Deno.serve`: a `Request` in, a `Response` out. */
+import { NEVER } from "../../runtime/http1/stop.ts";
 import { badRequest, CdnError, type Target } from "../../proto/mod.ts";
 import { contentLength } from "../../runtime/body.ts";
 import type { Answered } from "../../runtime/front/application.ts";
 import { bodyInit } from "../../runtime/http1/body_source.ts";
 import type { Edge } from "./edge.ts";
-
-const NEVER = { aborted: false, addEventListener() {}, removeEventListener() {} };
 
 /** Statuses that `Response` takes no body with, not even an empty one (Fetch §2.2.3). */
 const NULL_BODY: ReadonlySet<number> = new Set([204, 205, 304]);

@@ -26,7 +26,7 @@ import { openGate, type ServingGate } from "./gate.ts";
 import { HotAnswers } from "./hot.ts";
 import type { OriginResponse, Origins } from "./origins/origins.ts";
 import type { LoopGuard } from "./origins/mod.ts";
-import { Purged } from "./purged.ts";
+import { Recent } from "../purge/recent.ts";
 import { SIBLING_FIELD } from "./siblings/mod.ts";
 import {
   comparedWithHead,
@@ -58,6 +58,7 @@ import {
   withheldOf,
 } from "./rules/mod.ts";
 import type { StoredResponse } from "./response.ts";
+import { NEVER } from "../../runtime/http1/stop.ts";
 import { RecentKeys } from "./recent_keys.ts";
 import type { HeaderLine, StopSignal } from "../../runtime/http1/transport.ts";
 
@@ -125,14 +126,14 @@ const ROUNDS_TOGETHER = 4;
 /** For so long what was written through us is not asked of siblings; what they have is mostly stale by then. */
 const WRITTEN_MS = 3_600_000;
 const MOST_ROUNDS = 6;
-const NEVER: StopSignal = { aborted: false, addEventListener() {}, removeEventListener() {} };
 
 /** Answers from a cache, and fills it. */
 export class Edge {
   readonly #options: EdgeOptions;
   readonly #flights = new Flights<Landing>(giveUp);
   readonly #completion: Completion;
-  readonly #purged = new Purged();
+  /** A request that was sent before a purge may bring what the purge meant. */
+  readonly #purged = new Recent();
   /**
    * Keys whose answers could not be stored lately ("hit for miss"): who asks for one waits for nobody, since nobody's
    * answer is for him.

@@ -3,6 +3,7 @@ import type { Selection } from "../edge/cache/cache.ts";
 
 interface Noted {
   mark: number;
+  soft: boolean;
   keys: ReadonlySet<string>;
   prefixes: readonly string[];
   tags: ReadonlySet<string>;
@@ -23,28 +24,42 @@ export class Recent {
     return this.#mark;
   }
 
-  note({ keys, prefixes, tags }: Selection): void {
+  /** Takes note of a purge, before it is carried out. */
+  note({ keys, prefixes, tags }: Selection, soft = false): void {
     const names = keys.length + prefixes.length + tags.length;
-    this.#noted.push({ mark: ++this.#mark, keys: new Set(keys), prefixes, tags: new Set(tags), names });
+    this.#noted.push({ mark: ++this.#mark, soft, keys: new Set(keys), prefixes, tags: new Set(tags), names });
     this.#names += names;
     while (this.#noted.length > MOST || (this.#names > MOST_NAMES && this.#noted.length > 1)) {
       this.#names -= this.#noted.shift()!.names;
     }
   }
 
-  /**
-   * True where a purge after `mark` means a response with this key and these tags; `tags` null: they are not known yet,
-   * and any tag may be among them. What is not remembered may have meant anything.
-   */
+  /** True where a purge after `mark` means it, as {@link since}. */
   meantSince(mark: number, key: string, tags: readonly string[] | null): boolean {
-    if (mark >= this.#mark) return false;
+    return this.since(mark, key, tags) !== null;
+  }
+
+  /**
+   * How purges after `mark` mean a response with this key and these tags, null where none does: "soft" where all that do
+   * are soft. `tags` null: they are not known yet, and any tag may be among them. What is not remembered may have meant
+   * anything.
+   */
+  since(mark: number, key: string, tags: readonly string[] | null): "hard" | "soft" | null {
+    if (mark >= this.#mark) return null;
     const first = mark + 1 - this.#noted[0]!.mark;
-    if (first < 0) return true;
+    if (first < 0) return "hard";
+    let how: "soft" | null = null;
     for (let at = first; at < this.#noted.length; at++) {
       const noted = this.#noted[at]!;
-      if (noted.keys.has(key) || noted.prefixes.some((prefix) => key.startsWith(prefix))) return true;
-      if (tags === null ? noted.tags.size > 0 : tags.some((tag) => noted.tags.has(tag))) return true;
+      if (!means(noted, key, tags)) continue;
+      if (!noted.soft) return "hard";
+      how = "soft";
     }
-    return false;
+    return how;
   }
+}
+
+function means({ keys, prefixes, tags: named }: Noted, key: string, tags: readonly string[] | null): boolean {
+  return keys.has(key) || prefixes.some((prefix) => key.startsWith(prefix)) ||
+    (tags === null ? named.size > 0 : tags.some((tag) => named.has(tag)));
 }

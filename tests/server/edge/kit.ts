@@ -2,7 +2,8 @@
 import { CdnError } from "../../../proto/mod.ts";
 import type { Answered } from "../../../runtime/front/application.ts";
 import type { BodySource } from "../../../runtime/http1/body_source.ts";
-import type { HeaderLine, StopSignal } from "../../../runtime/http1/transport.ts";
+import { NEVER } from "../../../runtime/http1/stop.ts";
+import type { HeaderLine } from "../../../runtime/http1/transport.ts";
 import { silentLogger } from "../../../runtime/log.ts";
 import { latin1 as latin1Text } from "../../kit/fake_server.ts";
 import type { Asked } from "../../../server/edge/asked.ts";
@@ -13,7 +14,6 @@ import { loopGuard, type OriginRequest, type OriginResponse, type Origins } from
 
 /** The moment at which every test begins. */
 export const START = Date.UTC(2026, 0, 1);
-const NEVER: StopSignal = { aborted: false, addEventListener() {}, removeEventListener() {} };
 const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 
 /** A body whose bytes come when the test says so. */
