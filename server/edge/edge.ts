@@ -449,7 +449,7 @@ export class Edge {
     const part = status === 206 ? parseContentRange(received) : null;
     let stored = status !== 206 || part ? toStored(asked, received, times) : null;
     if (stored && part) {
-      const fits = isFitting(part, response.contentLength, stored) && range !== null && begins(range, part);
+      const fits = isFitting(part, stored) && range !== null && begins(range, part);
       if (!fits) stored = null;
     }
     if (!stored || !judgeStorage(asked, received, rules).store) {
@@ -646,12 +646,11 @@ export class Edge {
 }
 
 /**
- * True for a part that can be built on: as long as it says, of a length that is known, and all that there is, or with
- * what it takes to put others beside it. Another part would take the place of one without.
+ * True for a part that can be built on: of a whole whose length is known, and all of it, or with what it takes to put
+ * others beside it. Another part would take the place of one without.
  */
-function isFitting({ start, end, length }: Part, contentLength: number | null, stored: StoredResponse): boolean {
-  const whole = start === 0 && end === length;
-  return (contentLength ?? end - start) === end - start && length !== null && (whole || isRepeatable(stored));
+function isFitting({ start, end, length }: Part, stored: StoredResponse): boolean {
+  return length !== null && ((start === 0 && end === length) || isRepeatable(stored));
 }
 
 /** Of what is for one viewer alone, the body is nobody's where he does not take it. */

@@ -2,6 +2,7 @@
 import type { BodySource } from "../../../runtime/http1/body_source.ts";
 import { type HeaderLine, UpstreamError, type UpstreamResponse } from "../../../runtime/http1/transport.ts";
 import type { OriginRequest, Origins } from "../origins/origins.ts";
+import { parseContentRange } from "../rules/mod.ts";
 
 /** What resuming works with. */
 export interface ResumeOptions {
@@ -46,8 +47,8 @@ export class ResumedBody implements BodySource {
     const etag = only(headers, "etag");
     if (!body || options.request.method !== "GET" || !etag?.startsWith('"')) return null;
     if (status === 200) return new ResumedBody(body, etag, 0, "", options);
-    const range = status === 206 ? rangeOf(headers) : null;
-    return range && new ResumedBody(body, etag, range.first, String(range.last), options);
+    const part = parseContentRange({ status, fields: headers });
+    return part?.length == null ? null : new ResumedBody(body, etag, part.start, String(part.end - 1), options);
   }
 
   get done(): boolean {
@@ -98,9 +99,9 @@ export class ResumedBody implements BodySource {
         ["if-range", this.#etag],
       ],
     });
-    const range = status === 206 ? rangeOf(headers) : null;
-    const isRest = range?.first === this.#at &&
-      (this.#last === "" ? range.last === range.length - 1 : `${range.last}` === this.#last);
+    const part = parseContentRange({ status, fields: headers });
+    const isRest = part?.length != null && part.start === this.#at &&
+      (this.#last === "" ? part.end === part.length : `${part.end - 1}` === this.#last);
     if (body && isRest && only(headers, "etag") === this.#etag) return body;
     body?.cancel();
     throw broken;
@@ -111,12 +112,4 @@ export class ResumedBody implements BodySource {
 function only(headers: readonly HeaderLine[], name: string): string | null {
   const lines = headers.filter(([field]) => field === name);
   return lines.length === 1 ? lines[0]![1] : null;
-}
-
-/** Content-Range with a length (RFC 9110 §14.4). */
-function rangeOf(headers: readonly HeaderLine[]): { first: number; last: number; length: number } | null {
-  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i.exec(only(headers, "content-range") ?? "");
-  if (!match) return null;
-  const [first, last, length] = match.slice(1).map(Number) as [number, number, number];
-  return first <= last && last < length ? { first, last, length } : null;
 }
