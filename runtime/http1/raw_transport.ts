@@ -1,6 +1,6 @@
 /**
- * A client for HTTP/1.1 on raw sockets: {@link createRawTransport}. `http1*.ts` read and write the bytes,
- * `pool.ts` keeps the connections; here stands the life of one request on one of them.
+ * A client for HTTP/1.1 on raw sockets: {@link createRawTransport}. `heads.ts`, `chunked.ts` and `connection.ts`
+ * read and write the bytes, `pool.ts` keeps the connections; here stands the life of one request on one of them.
  */
 import { isLoopback } from "../guard.ts";
 import type { Live } from "../live.ts";
