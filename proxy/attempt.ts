@@ -1,5 +1,6 @@
 /** One attempt at one server, and the bookkeeping that becomes its {@link Observation}. */
 import type { ForwardContext, ForwardRequest, Observation, Upstream } from "./forwarding.ts";
+import { fieldOf } from "../runtime/http1/lines.ts";
 import { UpstreamError, type UpstreamResponse } from "../runtime/http1/transport.ts";
 
 /** A viewer is what a body waited for where it took at least this share of the time. */
@@ -91,7 +92,7 @@ export function outcomeOf(cause: unknown): Observation["outcome"] {
 function sizeOf({ status, headers, contentLength }: UpstreamResponse): number | null {
   if (status === 200) return contentLength;
   if (status !== 206) return null;
-  const range = headers.find(([name]) => name === "content-range")?.[1];
+  const range = fieldOf(headers, "content-range");
   const total = /^bytes \d+-\d+\/(\d{1,15})$/.exec(range ?? "")?.[1];
   return total === undefined ? null : Number(total);
 }

@@ -6,6 +6,8 @@
 import { Attempt, outcomeOf } from "./attempt.ts";
 import type { BodySource } from "../runtime/http1/body_source.ts";
 import type { ForwardContext, ForwardRequest, Upstream } from "./forwarding.ts";
+import { fieldOf } from "../runtime/http1/lines.ts";
+import { CONDITIONS } from "../runtime/http1/pass_on.ts";
 import { type HeaderLine, UpstreamError, type UpstreamResponse } from "../runtime/http1/transport.ts";
 
 /** What must be known of a body to go on with it elsewhere. */
@@ -22,12 +24,10 @@ export interface Resumption {
 
 /** Most servers asked for the rest of one body, counted as a multiple of those that there are. */
 const ROUNDS = 3;
-/** Fields of the viewer's that ask for something else than the rest of this very representation. */
-const CONDITIONS = ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 /** How to go on with an answer's body; null where nobody could say that other bytes belong to it. */
 export function resumptionOf({ status, headers, contentLength }: UpstreamResponse): Resumption | null {
-  const etag = field(headers, "etag");
+  const etag = fieldOf(headers, "etag");
   if (!etag || !/^"[\x21\x23-\x7e\x80-\xff]*"$/.test(etag) || contentLength === null) return null;
   if (status === 200) return { etag, first: 0, last: contentLength - 1, total: contentLength };
   if (status !== 206) return null;
@@ -171,7 +171,7 @@ async function fetchRest(
   next: number,
 ): Promise<BodySource | "failed" | "different"> {
   const headers: HeaderLine[] = [
-    ...request.headers.filter(([name]) => !CONDITIONS.includes(name)),
+    ...request.headers.filter(([name]) => !CONDITIONS.has(name)),
     ["range", `bytes=${next}-${last}`],
     ["if-match", etag],
   ];
@@ -182,7 +182,7 @@ async function fetchRest(
     return "failed";
   }
   const range = contentRange(response.headers);
-  const fits = response.status === 206 && field(response.headers, "etag") === etag && range !== null &&
+  const fits = response.status === 206 && fieldOf(response.headers, "etag") === etag && range !== null &&
     range.first === next && range.last === last && (total === null || range.total === null || range.total === total) &&
     (response.contentLength === null || response.contentLength === last - next + 1);
   if (fits && response.body) return response.body;
@@ -197,13 +197,9 @@ function after(candidates: readonly Upstream[], server: Upstream): Upstream[] {
   return [...candidates.slice(at + 1), ...candidates.slice(0, at + 1)];
 }
 
-function field(headers: readonly HeaderLine[], wanted: string): string | undefined {
-  return headers.find(([name]) => name === wanted)?.[1];
-}
-
 /** A Content-Range of one part (RFC 9110 §14.4). */
 function contentRange(headers: readonly HeaderLine[]): { first: number; last: number; total: number | null } | null {
-  const match = /^bytes (\d{1,15})-(\d{1,15})\/(?:(\d{1,15})|\*)$/.exec(field(headers, "content-range") ?? "");
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(?:(\d{1,15})|\*)$/.exec(fieldOf(headers, "content-range") ?? "");
   if (!match) return null;
   const [first, last, total] = [Number(match[1]), Number(match[2]), match[3] === undefined ? null : Number(match[3])];
   return first <= last && (total === null || last < total) ? { first, last, total } : null;

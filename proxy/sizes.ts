@@ -1,4 +1,5 @@
 /** How long answers are: remembered by path, so that a decision knows for how many bytes it is made. */
+import { fieldOf } from "../runtime/http1/lines.ts";
 
 /** A request's predicted length, and where it comes from. */
 export interface PredictedSize {
@@ -60,7 +61,7 @@ export function rangeBytes(field: string, whole: number): number | null {
 export function sizeOf(status: number, headers: readonly (readonly [string, string])[]): number | null {
   if (status !== 200 && status !== 206) return null;
   const name = status === 200 ? "content-length" : "content-range";
-  const value = headers.find(([field]) => field === name)?.[1];
+  const value = fieldOf(headers, name);
   const digits = status === 200 ? value : value && /^bytes \d+-\d+\/(\d+)$/.exec(value)?.[1];
   return digits && /^\d{1,15}$/.test(digits) ? Number(digits) : null;
 }

@@ -6,6 +6,7 @@
  * `Deno.serve` as it came, so that no request is ever read in two ways.
  */
 import type { Target } from "../../proto/mod.ts";
+import { isToken } from "../http1/lines.ts";
 import type { HeaderLine } from "../http1/transport.ts";
 import { isPlain } from "./plain_fields.ts";
 
@@ -47,7 +48,6 @@ const ORIGIN_FORM =
 const ABSOLUTE_FORM =
   /^(GET|HEAD) http:\/\/([A-Za-z0-9.-]+(?::\d{1,5})?)(\/(?!\/)[!$%&'()*+,\-.\/0-9:;=@A-Z_a-z~]*)(?:\?([!$%&'()*+,\-.\/0-9:;=?@A-Z_a-z~]*))? HTTP\/1\.1$/;
 const HOST = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
-const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const VALUE = /^[\x20-\x7e]*$/;
 
 /** Fields that change where a request ends or what becomes of its connection. */
@@ -143,7 +143,7 @@ function readFields(text: string): Fields | null {
     const colon = text.indexOf(":", at);
     if (eol < 0 || colon < 0 || colon > eol || lines.length === MOST_LINES) return null;
     const sent = text.slice(at, colon);
-    if (!NAME.test(sent)) return null;
+    if (!isToken(sent)) return null;
     const name = sent.toLowerCase();
     const value = trimSpaces(text, colon + 1, eol);
     if (!VALUE.test(value) || FOR_OTHERS.has(name) || names.has(name)) return null;

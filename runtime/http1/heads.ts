@@ -5,6 +5,7 @@
  * strict, because two readers that differ over one message are how requests get smuggled: no folded
  * line, no bare CR or LF, no space before the colon, one framing only.
  */
+import { isToken } from "./lines.ts";
 import type { HeaderLine } from "./transport.ts";
 
 /** The longest head that is read, in bytes. */
@@ -47,7 +48,6 @@ export interface RequestHead {
   body: number | "chunked" | null;
 }
 
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const TARGET = /^(?:\/[\x21-\x7e\x80-\xff]*|\*)$/;
 
@@ -70,7 +70,7 @@ const OURS = new Set([...HOP_BY_HOP, "host", "content-length"]);
  * @throws {TypeError} where a part would change the message: a line break, a space in the target, a field of framing.
  */
 export function formatRequestHead({ method, target, authority, headers, body }: RequestHead): string {
-  if (!TOKEN.test(method)) throw new TypeError("The method must be a token");
+  if (!isToken(method)) throw new TypeError("The method must be a token");
   if (!TARGET.test(target)) {
     throw new TypeError('The target must start with "/" and have no space or control character');
   }
@@ -89,7 +89,7 @@ function formatFields(headers: readonly HeaderLine[]): string {
   if (text !== undefined) return text;
   text = "";
   for (const [name, value] of headers) {
-    if (!TOKEN.test(name)) throw new TypeError("A header name must be a token");
+    if (!isToken(name)) throw new TypeError("A header name must be a token");
     if (OURS.has(name)) throw new TypeError(`The header ${name} is set by the transport`);
     if (NOT_IN_VALUE.test(value)) throw new TypeError(`The header ${name} has a character that is not allowed`);
     text += `${name}: ${value}\r\n`;
@@ -184,7 +184,7 @@ const knownNames = new Map<string, string>();
 function fieldName(sent: string): string {
   const known = knownNames.get(sent);
   if (known !== undefined) return known;
-  if (!TOKEN.test(sent)) throw new Http1Error("a header name is not a token");
+  if (!isToken(sent)) throw new Http1Error("a header name is not a token");
   const name = sent.toLowerCase();
   if (knownNames.size < 500 && sent.length <= 64) knownNames.set(sent, name);
   return name;

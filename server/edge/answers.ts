@@ -1,10 +1,11 @@
 /** Answers from what is stored: whole, in part, "you have it already". */
 import type { BodySource } from "../../runtime/http1/body_source.ts";
+import { fieldOf } from "../../runtime/http1/lines.ts";
 import type { HeaderLine } from "../../runtime/http1/transport.ts";
 import type { Answered } from "../../runtime/front/application.ts";
 import { frameParts } from "../serve/multipart.ts";
 import { type ByteRange, contentRange, type Selection, selectRanges } from "../serve/range.ts";
-import { type Asked, fieldOf } from "./asked.ts";
+import type { Asked } from "./asked.ts";
 import type { Entry } from "./cache/cache.ts";
 import { EntryBody, type Source } from "./entry_body.ts";
 import type { Fill } from "./fill.ts";

@@ -20,9 +20,3 @@ export interface Asked {
   /** The viewer went away. */
   signal: StopSignal;
 }
-
-/** The first line of a name; null where there is none. */
-export function fieldOf(fields: Lines, name: string): string | null {
-  for (const [known, value] of fields) if (known === name) return value;
-  return null;
-}

@@ -1,9 +1,9 @@
 /** What is missing of a stored body, asked from the origin when somebody comes to it: {@link Completion}. */
+import { fieldOf } from "../../runtime/http1/lines.ts";
 import { NEVER } from "../../runtime/http1/stop.ts";
 import { CdnError } from "../../proto/mod.ts";
 import type { HeaderLine } from "../../runtime/http1/transport.ts";
 import type { ByteRange } from "../serve/range.ts";
-import { fieldOf } from "./asked.ts";
 import type { Entry } from "./cache/cache.ts";
 import { Changed } from "./changed.ts";
 import type { Source } from "./entry_body.ts";
@@ -104,7 +104,7 @@ export class Completion {
   }
 
   async #ask(entry: Entry, range: { start: number }, request: OriginRequest): Promise<Fill> {
-    const received = await this.#options.origins.send({ ...request });
+    const received = await this.#options.origins.send(request);
     const { status, body, contentLength } = received;
     const part = status === 206
       ? parseContentRange({ status, fields: received.headers })

@@ -8,12 +8,16 @@
  * and whatever else a viewer sends goes to the origin as it came, and invalidates what it says it changed.
  */
 import { CdnError } from "../../proto/mod.ts";
-import type { Logger } from "../../runtime/log.ts";
 import type { Answered, Finished } from "../../runtime/front/application.ts";
+import { fieldOf } from "../../runtime/http1/lines.ts";
+import { forwardedNode } from "../../runtime/http1/pass_on.ts";
+import { NEVER } from "../../runtime/http1/stop.ts";
+import type { HeaderLine, StopSignal } from "../../runtime/http1/transport.ts";
+import type { Logger } from "../../runtime/log.ts";
 import { applyPolicy, type MatchedRules } from "../serve/policy.ts";
 import { contentRange, selectRanges } from "../serve/range.ts";
 import { notModified, represent, type Signature, signed } from "./answers.ts";
-import { type Asked, fieldOf } from "./asked.ts";
+import type { Asked } from "./asked.ts";
 import type { Cache, Entry, Selection } from "./cache/cache.ts";
 import { Changed } from "./changed.ts";
 import { Completion, isRepeatable } from "./completion.ts";
@@ -58,9 +62,7 @@ import {
   withheldOf,
 } from "./rules/mod.ts";
 import type { StoredResponse } from "./response.ts";
-import { NEVER } from "../../runtime/http1/stop.ts";
 import { RecentKeys } from "./recent_keys.ts";
-import type { HeaderLine, StopSignal } from "../../runtime/http1/transport.ts";
 
 /** What an edge is made from. */
 export interface EdgeOptions {
@@ -638,8 +640,7 @@ export class Edge {
 
   /** The fields of a request to an origin, with who asks and by whom. @throws {CdnError} 508 in a loop */
   #fields({ client, target }: Asked, fields: Lines): Lines {
-    const node = client.includes(":") ? `"[${client}]"` : client;
-    const lines: HeaderLine[] = [...this.#options.loopGuard(fields), ["forwarded", `for=${node}`]];
+    const lines: HeaderLine[] = [...this.#options.loopGuard(fields), ["forwarded", `for=${forwardedNode(client)}`]];
     if (this.#written.has(target, this.#options.now())) lines.push([SIBLING_FIELD, "none"]); // not by a sibling
     return lines;
   }

@@ -1,8 +1,8 @@
 /** Finished answers of what is asked for again and again: {@link HotAnswers}. */
+import { fieldOf } from "../../runtime/http1/lines.ts";
 import type { HeaderLine } from "../../runtime/http1/transport.ts";
 import { finish, type Finished } from "../../runtime/front/mod.ts";
 import { notModified, type Signature, signed } from "./answers.ts";
-import { fieldOf } from "./asked.ts";
 import type { Entry } from "./cache/cache.ts";
 import { ageOf, alwaysValidates, answerFields, freshUntil, type RuleSettings } from "./rules/mod.ts";
 import type { StoredResponse } from "./response.ts";

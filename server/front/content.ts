@@ -1,6 +1,7 @@
 /** A content server as its front asks it: {@link contentFront}. */
 import { decodePath, OWN_PREFIX } from "../../proto/mod.ts";
-import { type Answered, type Application, type Fields, finish, type FrontRequest } from "../../runtime/front/mod.ts";
+import { type Answered, type Application, finish, type FrontRequest } from "../../runtime/front/mod.ts";
+import { fieldOf } from "../../runtime/http1/lines.ts";
 import { isLive, type Parts } from "../parts.ts";
 import { validatorsOf } from "../serve/conditional.ts";
 import { contentAnswered, notModified, readWhole, wholeFields } from "../serve/content.ts";
@@ -22,9 +23,9 @@ export function contentFront(parts: Parts): Application {
   async function answer(request: FrontRequest): Promise<Answered> {
     const { method, target, pathAndQuery, fields } = request;
     const path = decodePath(target.path);
-    const content = await readObject({ method, path, headers: new FieldValues(fields) }, parts);
+    const content = await readObject({ method, path, headers: { get: (name) => fieldOf(fields.lines, name) } }, parts);
     if (content.status === 200 && content.body !== null) {
-      const size = Number(content.fields.find(([name]) => name === "content-length")![1]);
+      const size = Number(fieldOf(content.fields, "content-length"));
       answers.asked(pathAndQuery, path, size + HEAD_BYTES, () => make(path));
     }
     return contentAnswered(content);
@@ -66,14 +67,4 @@ export function contentFront(parts: Parts): Application {
       return path === "/" || path.startsWith(OWN_PREFIX) ? null : answer(request);
     },
   };
-}
-
-/** The fields of a request, each there once. */
-class FieldValues {
-  constructor(readonly fields: Fields) {}
-
-  get(wanted: string): string | null {
-    for (const [name, value] of this.fields.lines) if (name === wanted) return value;
-    return null;
-  }
 }

@@ -4,6 +4,7 @@
  */
 import { globToRegExp } from "@std/path";
 import { CdnError, jsonCodec, refuse, wire } from "../../proto/mod.ts";
+import { fieldOf } from "../../runtime/http1/lines.ts";
 import type { HeaderLine } from "../../runtime/http1/transport.ts";
 import { holdsDigest } from "./hashed_name.ts";
 import { formatHttpDate, parseHttpDate } from "./http_date.ts";
@@ -104,7 +105,7 @@ export function applyPolicy<Answer extends { readonly status: number; readonly f
 ): Answer {
   const { status, fields } = answer;
   if (!OBJECT_STATUS.has(status) || fields.some(([name]) => name === "set-cookie")) return answer;
-  const dated = parseHttpDate(fields.find(([name]) => name === "date")?.[1] ?? "");
+  const dated = parseHttpDate(fieldOf(fields, "date") ?? "");
   const kept = fields.filter(([name]) => !REPLACED.has(name) && (dated !== null || name !== "date"));
   if (dated === null) kept.push(["date", formatHttpDate(nowMs)]);
   return { ...answer, fields: [...kept, ...cachingFields(caching, dated ?? nowMs)] };

@@ -1,5 +1,6 @@
 /** Requests that come round to us: Via (RFC 9110 §7.6.3) and CDN-Loop (RFC 8586) say who has passed them on. Pure. */
 import { CdnError } from "../../../proto/mod.ts";
+import { isToken } from "../../../runtime/http1/lines.ts";
 import { hasPassed } from "../../../runtime/http1/pass_on.ts";
 import type { HeaderLine } from "../../../runtime/http1/transport.ts";
 
@@ -13,7 +14,7 @@ export type LoopGuard = (fields: readonly HeaderLine[], receivedVersion?: string
  * @throws {TypeError} for one that is no token
  */
 export function loopGuard(pseudonym: string): LoopGuard {
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(pseudonym)) throw new TypeError("The pseudonym must be a token");
+  if (!isToken(pseudonym)) throw new TypeError("The pseudonym must be a token");
   const own = pseudonym.toLowerCase();
   return (fields, receivedVersion = "1.1") => {
     const lines: HeaderLine[] = [];

@@ -32,8 +32,11 @@ export function isFailure(status: number): boolean {
   return status === 500 || isSick(status);
 }
 
-/** Answers that speak of the server; a 500 may speak of one request alone, which anybody can send again and again. */
-function isSick(status: number): boolean {
+/**
+ * Answers that speak of the server (RFC 9110 §15.6.3 to §15.6.5); a 500 may speak of one request alone, which anybody can
+ * send again and again.
+ */
+export function isSick(status: number): boolean {
   return status === 502 || status === 503 || status === 504;
 }
 

@@ -1,7 +1,7 @@
 /** Saying what the edge did (RFC 9211). */
 import { parseList, serializeItem, serializeList, Token } from "structured-headers";
 import { memo } from "../../serve/memo.ts";
-import { isToken, joined } from "./lines.ts";
+import { isToken, joined } from "../../../runtime/http1/lines.ts";
 import type { Lines } from "./types.ts";
 
 /** What an edge did for a request, as a parameter set of Cache-Status (RFC 9211 §2). */

@@ -3,7 +3,7 @@ import type { StoredResponse } from "../response.ts";
 import { parseDate } from "./date.ts";
 import { equalStrongly, isListed } from "./entity_tag.ts";
 import { factsOf } from "./facts.ts";
-import { first, joined } from "./lines.ts";
+import { fieldOf, joined } from "../../../runtime/http1/lines.ts";
 import type { Lines, RequestHead } from "./types.ts";
 
 /**
@@ -31,7 +31,7 @@ export function conditionOf(request: RequestHead, stored: StoredResponse): "go" 
   const since = modifiedSince === null ? null : parseDate(modifiedSince);
   if (since === null) return "go";
   const { modifiedMs, dateMs } = factsOf(stored);
-  const changed = first(stored.fields, "last-modified") === null ? dateMs : modifiedMs;
+  const changed = fieldOf(stored.fields, "last-modified") === null ? dateMs : modifiedMs;
   return changed !== null && changed <= since ? "not-modified" : "go";
 }
 

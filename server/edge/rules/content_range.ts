@@ -1,5 +1,5 @@
 /** Which part of a representation a 206 has (RFC 9110 §14.4), and how long the whole is. */
-import { first } from "./lines.ts";
+import { fieldOf } from "../../../runtime/http1/lines.ts";
 import type { Lines, ReceivedHead } from "./types.ts";
 
 /** A part from `start` up to but not including `end`, of `length` bytes in all; null where that is not known. */
@@ -14,7 +14,7 @@ export interface Part {
  * start or behind the length, more or fewer bytes than Content-Length tells.
  */
 export function parseContentRange({ status, fields }: ReceivedHead): Part | null {
-  if (status !== 206 || /^multipart\/byteranges/i.test(first(fields, "content-type") ?? "")) return null;
+  if (status !== 206 || /^multipart\/byteranges/i.test(fieldOf(fields, "content-type") ?? "")) return null;
   const lines = fields.filter(([name]) => name === "content-range");
   const match = lines.length === 1 ? /^bytes +(\d+)-(\d+)\/(\d+|\*)$/i.exec(lines[0]![1].trim()) : null;
   if (!match) return null;
@@ -28,7 +28,7 @@ export function parseContentRange({ status, fields }: ReceivedHead): Part | null
 
 /** Content-Length: null where there is none, or none that is right (RFC 9110 §8.6, RFC 9112 §6.3). */
 export function contentLength(fields: Lines): number | null {
-  if (first(fields, "transfer-encoding") !== null) return null;
+  if (fieldOf(fields, "transfer-encoding") !== null) return null;
   const values = fields.filter(([name]) => name === "content-length").flatMap(([, value]) => value.split(","))
     .map((value) => value.trim());
   if (values.length === 0 || values.some((value) => value !== values[0]) || !/^\d+$/.test(values[0]!)) return null;

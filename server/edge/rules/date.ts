@@ -1,6 +1,6 @@
 /** Dates as a cache reads them (RFC 9110 §5.6.7). */
 import { parseHttpDate } from "../../serve/http_date.ts";
-import { first } from "./lines.ts";
+import { fieldOf } from "../../../runtime/http1/lines.ts";
 import type { Lines } from "./types.ts";
 
 /**
@@ -16,6 +16,6 @@ export function parseDate(text: string): number | null {
 
 /** The date in the first line of that name; null where there is none, or none that is right. */
 export function dateIn(lines: Lines, name: string): number | null {
-  const text = first(lines, name);
+  const text = fieldOf(lines, name);
   return text === null ? null : parseDate(text);
 }

@@ -2,7 +2,8 @@
  * Cache directives as they stand in a field (RFC 9111 §5.2): names without regard to case, arguments as tokens or quoted
  * strings. Reading never fails: what is no directive is passed over, and an argument that is wrong is known to be so.
  */
-import { isToken, members } from "./lines.ts";
+import { isToken } from "../../../runtime/http1/lines.ts";
+import { members } from "./lists.ts";
 
 /** What stands after the "=", unquoted; null where there is nothing; undefined where it is neither token nor string. */
 export type Argument = string | null | undefined;

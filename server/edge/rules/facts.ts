@@ -6,7 +6,7 @@ import type { HeaderLine } from "../../../runtime/http1/transport.ts";
 import type { StoredResponse } from "../response.ts";
 import { dateIn, parseDate } from "./date.ts";
 import { deltaSeconds } from "./directives.ts";
-import { first } from "./lines.ts";
+import { fieldOf } from "../../../runtime/http1/lines.ts";
 import { type ResponseDirectives, responseDirectives } from "./response_directives.ts";
 import { HEURISTICALLY_CACHEABLE, UNDERSTOOD } from "./status.ts";
 import type { Lines, ReceivedHead, RuleSettings } from "./types.ts";
@@ -72,7 +72,7 @@ export function mayGuess(status: number, directives: ResponseDirectives): boolea
 
 /** The ETag field; null without one. */
 export function etagOf(fields: Lines): string | null {
-  return first(fields, "etag")?.trim() || null;
+  return fieldOf(fields, "etag")?.trim() || null;
 }
 
 /**
@@ -102,6 +102,6 @@ function initialAge(fields: Lines, dateMs: number, requestMs: number, responseMs
   // Date is in whole seconds: compared with the part of a second, all would seem half a second older than it is.
   const apparent = Math.floor(responseMs / 1000) * 1000 - dateMs;
   // Of several values the first; one that is no number counts for nothing (§5.1).
-  const told = deltaSeconds(first(fields, "age")?.replace(/,.*/, "").trim()) ?? 0;
+  const told = deltaSeconds(fieldOf(fields, "age")?.replace(/,.*/, "").trim()) ?? 0;
   return Math.max(0, apparent, told + Math.max(0, responseMs - requestMs));
 }

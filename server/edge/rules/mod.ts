@@ -20,4 +20,4 @@ export { conditionOf, rangeHolds } from "./conditions.ts";
 export { parseContentRange, type Part } from "./content_range.ts";
 export { conditions, normalised, originConditions } from "./request_fields.ts";
 export { cacheStatus, type Handling } from "./cache_status.ts";
-export { isOnlyIfCached } from "./request_directives.ts";
+export { isNoStore, isOnlyIfCached } from "./request_directives.ts";

@@ -3,7 +3,7 @@
  * 9111 §4.1). Origins get the very form that is keyed, so what they choose fits all who share the key.
  */
 import { memo } from "../../serve/memo.ts";
-import { splitUnquoted } from "./lines.ts";
+import { members, splitUnquoted } from "./lists.ts";
 
 /** Content codings that origins are asked for; those nobody knows are dropped. */
 const CODINGS = ["br", "compress", "deflate", "gzip", "zstd"];
@@ -24,8 +24,7 @@ export function normalLanguages(text: string): string {
 
 /** An Accept field with one space after each comma, and none around semicolons. */
 export function normalAccept(text: string): string {
-  return splitUnquoted(text, ",").filter((member) => member !== "")
-    .map((member) => splitUnquoted(member, ";").join(";")).join(", ");
+  return members(text).map((member) => splitUnquoted(member, ";").join(";")).join(", ");
 }
 
 /** The codings that are wanted, the most wanted first; `identity` only where it matters (RFC 9110 §12.5.3). */

@@ -1,7 +1,7 @@
 /** What a request asks of caches (RFC 9111 §5.2.1, RFC 5861 §4). */
 import { memo } from "../../serve/memo.ts";
 import { deltaSeconds, type Directive, parseDirectives } from "./directives.ts";
-import { joined } from "./lines.ts";
+import { joined } from "../../../runtime/http1/lines.ts";
 import type { Lines } from "./types.ts";
 
 /** Times in milliseconds; null where the request says nothing. */
@@ -43,6 +43,11 @@ export function requestDirectives(fields: Lines): RequestDirectives {
 /** True where a request wants nothing but what is stored (§5.2.1.7). */
 export function isOnlyIfCached(fields: Lines): boolean {
   return requestDirectives(fields).onlyIfCached;
+}
+
+/** True where a request wants that nothing of its answer is kept (§5.2.1.5). */
+export function isNoStore(fields: Lines): boolean {
+  return requestDirectives(fields).noStore;
 }
 
 function readText(text: string): RequestDirectives {

@@ -3,21 +3,11 @@
  * from the cache later: so the fields by which frameworks let a client say where it is, or what it really asks for, end
  * here. Those that an origin answers by name and may vary on (Cookie, User-Agent, Accept, Authorization) go on.
  */
-import { STOPS_HERE } from "../../../runtime/http1/pass_on.ts";
+import { CONDITIONS, namedByConnection, STOPS_HERE } from "../../../runtime/http1/pass_on.ts";
 import type { HeaderLine } from "../../../runtime/http1/transport.ts";
-import { joined } from "./lines.ts";
+import { joined } from "../../../runtime/http1/lines.ts";
 import { normalEncodings, normalLanguages } from "./negotiation.ts";
 import type { Lines } from "./types.ts";
-
-/** What a viewer wants to know of a representation it has: where the edge answers itself, it asks its own questions. */
-const CONDITIONS: ReadonlySet<string> = new Set([
-  "if-match",
-  "if-modified-since",
-  "if-none-match",
-  "if-range",
-  "if-unmodified-since",
-  "range",
-]);
 
 /** Other names for the target, the method, the scheme or the client; with all that begin with `x-forwarded`. */
 const UNKEYED: ReadonlySet<string> = new Set([
@@ -67,13 +57,7 @@ export function isUnkeyed(name: string): boolean {
   return UNKEYED.has(name) || name.startsWith("x-forwarded");
 }
 
-/** The names that Connection lists (RFC 9110 §7.6.1), in lower case; null where there are none. */
-export function namedByConnection(fields: Lines): Set<string> | null {
-  const text = joined(fields, "connection");
-  return text === null ? null : new Set(text.toLowerCase().split(",").map((name) => name.trim()));
-}
-
-/** The request's fields as they go to an origin: negotiation in its normal form, nothing that is not keyed. */
+/** The request's fields as they go to an origin: negotiation in its normal form, nothing that is not keyed, no conditions. */
 export function normalised(fields: Lines): Lines {
   const named = namedByConnection(fields);
   const lines: HeaderLine[] = [];

@@ -6,7 +6,7 @@
 import { parseDictionary, Token } from "structured-headers";
 import { memo } from "../../serve/memo.ts";
 import { type Directive, parseDirectives, shortest } from "./directives.ts";
-import { isToken, joined } from "./lines.ts";
+import { isToken, joined } from "../../../runtime/http1/lines.ts";
 import type { Lines } from "./types.ts";
 
 /** Times in milliseconds. */

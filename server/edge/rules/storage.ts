@@ -3,8 +3,8 @@ import type { StoredResponse } from "../response.ts";
 import { completeLength, parseContentRange } from "./content_range.ts";
 import { dateIn } from "./date.ts";
 import { etagOf, explicitLifetime, forbidsStoring, mayGuess } from "./facts.ts";
-import { first } from "./lines.ts";
-import { requestDirectives } from "./request_directives.ts";
+import { fieldOf } from "../../../runtime/http1/lines.ts";
+import { isNoStore } from "./request_directives.ts";
 import { type ResponseDirectives, responseDirectives } from "./response_directives.ts";
 import { NEVER_STORED, UNDERSTOOD } from "./status.ts";
 import { storableFields, tagsOf } from "./stored_fields.ts";
@@ -33,13 +33,13 @@ function objection(request: RequestHead, received: ReceivedHead, settings: RuleS
   if (request.method !== "GET") return "method";
   if (status < 200 || status > 599 || NEVER_STORED.has(status)) return "status";
   if (status === 206 && parseContentRange(received) === null) return "content-range";
-  if (requestDirectives(request.fields).noStore) return "request no-store";
+  if (isNoStore(request.fields)) return "request no-store";
   if (forbidsStoring(received, directives)) return "no-store";
   if (directives.mustUnderstand && !UNDERSTOOD.has(status)) return "must-understand";
   if (directives.private) return "private";
   if (nominated(fields) === null) return "vary";
   const { public: isPublic, sMaxAge, mustRevalidate, withheld } = directives;
-  if (first(request.fields, "authorization") !== null && !isPublic && !sMaxAge && !mustRevalidate) {
+  if (fieldOf(request.fields, "authorization") !== null && !isPublic && !sMaxAge && !mustRevalidate) {
     return "authorization";
   }
   const dateMs = dateIn(fields, "date") ?? 0;

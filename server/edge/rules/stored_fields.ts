@@ -1,8 +1,8 @@
 /** Which fields of a response are stored (RFC 9111 §3.1), and its tags. */
+import { namedByConnection } from "../../../runtime/http1/pass_on.ts";
 import type { HeaderLine } from "../../../runtime/http1/transport.ts";
 import { formatHttpDate } from "../../serve/http_date.ts";
 import { parseDate } from "./date.ts";
-import { namedByConnection } from "./request_fields.ts";
 import { DEPENDED_ON, responseDirectives } from "./response_directives.ts";
 import type { Lines } from "./types.ts";
 

@@ -6,7 +6,7 @@ import { completeLength, contentLength } from "./content_range.ts";
 import { dateIn } from "./date.ts";
 import { equalStrongly, equalWeakly, isStrong } from "./entity_tag.ts";
 import { etagOf, factsOf } from "./facts.ts";
-import { first } from "./lines.ts";
+import { fieldOf } from "../../../runtime/http1/lines.ts";
 import type { Lines, ReceivedHead } from "./types.ts";
 import { fits } from "./vary.ts";
 
@@ -18,7 +18,7 @@ export function validationFields(stored: StoredResponse): Lines {
   const fields: HeaderLine[] = [];
   const { etag, modifiedMs } = factsOf(stored);
   if (etag !== null) fields.push(["if-none-match", etag]);
-  if (modifiedMs !== null) fields.push(["if-modified-since", first(stored.fields, "last-modified")!.trim()]);
+  if (modifiedMs !== null) fields.push(["if-modified-since", fieldOf(stored.fields, "last-modified")!.trim()]);
   return fields;
 }
 
@@ -71,7 +71,7 @@ export function comparedWithHead(stored: StoredResponse, received: ReceivedHead)
   const facts = factsOf(stored);
   const etag = etagOf(received.fields);
   if (etag !== null && etag !== facts.etag) return "invalidate";
-  const modified = first(received.fields, "last-modified");
+  const modified = fieldOf(received.fields, "last-modified");
   if (modified !== null && dateIn(received.fields, "last-modified") !== facts.modifiedMs) return "invalidate";
   const length = contentLength(received.fields);
   if (length === null || length === stored.length) return "freshen";

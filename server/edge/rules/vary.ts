@@ -1,7 +1,7 @@
 /** Which stored responses fit a request (RFC 9111 §4.1). */
 import { memo } from "../../serve/memo.ts";
 import type { StoredResponse, Varied } from "../response.ts";
-import { isToken, joined } from "./lines.ts";
+import { isToken, joined } from "../../../runtime/http1/lines.ts";
 import { normalAccept, normalEncodings, normalLanguages } from "./negotiation.ts";
 import { isUnkeyed } from "./request_fields.ts";
 import type { Lines } from "./types.ts";

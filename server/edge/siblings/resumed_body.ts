@@ -1,5 +1,6 @@
 /** The body of a sibling's answer: where it breaks off, the origin sends the rest. */
 import type { BodySource } from "../../../runtime/http1/body_source.ts";
+import { CONDITIONS } from "../../../runtime/http1/pass_on.ts";
 import { type HeaderLine, UpstreamError, type UpstreamResponse } from "../../../runtime/http1/transport.ts";
 import type { OriginRequest, Origins } from "../origins/origins.ts";
 import { parseContentRange } from "../rules/mod.ts";
@@ -12,16 +13,6 @@ export interface ResumeOptions {
   /** It broke off. */
   onBreak: () => void;
 }
-
-/** Fields of the request that would make the rest something else. */
-const NOT_FOR_THE_REST = new Set([
-  "range",
-  "if-range",
-  "if-match",
-  "if-none-match",
-  "if-modified-since",
-  "if-unmodified-since",
-]);
 
 /** A body whose bytes, by a strong validator, any of its sources may send (RFC 9110 §15.3.7.3). */
 export class ResumedBody implements BodySource {
@@ -94,7 +85,7 @@ export class ResumedBody implements BodySource {
     const { status, headers, body } = await origins.send({
       ...request,
       fields: [
-        ...request.fields.filter(([name]) => !NOT_FOR_THE_REST.has(name)),
+        ...request.fields.filter(([name]) => !CONDITIONS.has(name)),
         ["range", `bytes=${this.#at}-${this.#last}`],
         ["if-range", this.#etag],
       ],

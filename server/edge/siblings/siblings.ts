@@ -4,13 +4,16 @@
  */
 import type { wire } from "../../../proto/mod.ts";
 import { createRawTransport } from "../../../runtime/http1/raw_transport.ts";
+import { fieldOf } from "../../../runtime/http1/lines.ts";
 import type { Live } from "../../../runtime/live.ts";
 import type { Logger } from "../../../runtime/log.ts";
 import type { HeaderLine, Transport, UpstreamResponse } from "../../../runtime/http1/transport.ts";
 import { UpstreamError } from "../../../runtime/http1/transport.ts";
 import type { Backoff } from "../../cluster/settings.ts";
 import { CountedBody } from "../counted_body.ts";
+import { isSick } from "../origins/origin.ts";
 import type { OriginRequest, OriginResponse, Origins } from "../origins/origins.ts";
+import { isNoStore } from "../rules/mod.ts";
 import { Circuits } from "./circuit.ts";
 import { ownerOf } from "./rendezvous.ts";
 import { ResumedBody } from "./resumed_body.ts";
@@ -101,9 +104,6 @@ function forOrigin(request: OriginRequest): OriginRequest {
   return { ...request, fields: request.fields.filter(([name]) => name !== SIBLING_FIELD) };
 }
 
-/** Answers that tell of what is behind the sibling, or that it can answer nothing now (RFC 9110 §15.6.3 to §15.6.5). */
-const GATEWAY_ERRORS = new Set([502, 503, 504]);
-
 class Siblings {
   readonly figures: SiblingFigures = { requests: 0, failures: 0, bytes: 0 };
   readonly #origins: Origins;
@@ -163,7 +163,8 @@ class Siblings {
       log.info("a sibling does not answer; the origin is asked", { id, error: error.message });
       return null;
     }
-    if (GATEWAY_ERRORS.has(response.status)) {
+    // What is behind the sibling fails, or it can answer nothing now.
+    if (isSick(response.status)) {
       response.body?.cancel();
       this.#failed(id);
       log.info("a sibling cannot answer; the origin is asked", { id, status: response.status });
@@ -187,9 +188,7 @@ class Siblings {
 /** True for a request whose answer may come from a cache that all share. */
 function mayShare({ method, fields, body }: OriginRequest): boolean {
   if ((method !== "GET" && method !== "HEAD") || body !== null) return false;
-  return fields.every(([name, value]) =>
-    name !== "authorization" && !(name === "cache-control" && /(?:^|[,\s])no-store(?:$|[,;\s=])/i.test(value))
-  );
+  return fieldOf(fields, "authorization") === null && !isNoStore(fields);
 }
 
 /**

@@ -1,22 +1,4 @@
-/** Looking into field lines. */
-import type { Lines } from "./types.ts";
-
-/** The value of the first line of that name; null where there is none. */
-export function first(lines: Lines, name: string): string | null {
-  for (const line of lines) if (line[0] === name) return line[1];
-  return null;
-}
-
-/** The values of all lines of that name as one (RFC 9110 §5.3), outer spaces gone; null where there is none. */
-export function joined(lines: Lines, name: string): string | null {
-  let text: string | null = null;
-  for (const line of lines) {
-    if (line[0] !== name) continue;
-    const value = line[1].trim();
-    text = text === null ? value : `${text}, ${value}`;
-  }
-  return text;
-}
+/** Lists in the values of fields. */
 
 /** The members of a list (RFC 9110 §5.6.1), split at commas outside quoted strings; empty ones count for nothing. */
 export function members(text: string): string[] {
@@ -40,9 +22,4 @@ export function splitUnquoted(text: string, separator: string): string[] {
   }
   parts.push(text.slice(start).trim());
   return parts;
-}
-
-/** True for a token (RFC 9110 §5.6.2), such as the name of a field. */
-export function isToken(text: string): boolean {
-  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text);
 }
