@@ -30,7 +30,6 @@ import { openGate, type ServingGate } from "./gate.ts";
 import { HotAnswers } from "./hot.ts";
 import type { OriginResponse, Origins } from "./origins/origins.ts";
 import type { LoopGuard } from "./origins/mod.ts";
-import { Recent } from "../purge/recent.ts";
 import { SIBLING_FIELD } from "./siblings/mod.ts";
 import {
   comparedWithHead,
@@ -63,6 +62,7 @@ import {
 } from "./rules/mod.ts";
 import type { StoredResponse } from "./response.ts";
 import { RecentKeys } from "./recent_keys.ts";
+import { RecentPurges } from "./recent_purges.ts";
 
 /** What an edge is made from. */
 export interface EdgeOptions {
@@ -135,7 +135,7 @@ export class Edge {
   readonly #flights = new Flights<Landing>(giveUp);
   readonly #completion: Completion;
   /** A request that was sent before a purge may bring what the purge meant. */
-  readonly #purged = new Recent();
+  readonly #purged = new RecentPurges();
   /**
    * Keys whose answers could not be stored lately ("hit for miss"): who asks for one waits for nobody, since nobody's
    * answer is for him.

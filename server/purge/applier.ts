@@ -4,12 +4,10 @@ import type { Logger } from "../../runtime/log.ts";
 import { words } from "../../runtime/peer_client.ts";
 import { everything, type Purge, type Purgeable } from "./purge.ts";
 import type { PurgeLog } from "./purge_log.ts";
-import type { Recent } from "./recent.ts";
 
 /** What applying works with. */
 export interface ApplierOptions {
   ledger: PurgeLog;
-  recent: Recent;
   cache: Purgeable;
   now: () => number;
   log: Logger;
@@ -27,10 +25,10 @@ export class Applier {
     this.#options = options;
   }
 
-  /** Durable when it returns. From then on what was asked for before counts as purged. @throws {CdnError} 507 */
+  /** Durable when it returns. @throws {CdnError} 507 */
   record(purge: Purge): void {
-    const { ledger, recent, now } = this.#options;
-    if (ledger.add(purge, now())) recent.note(purge.selection);
+    const { ledger, now } = this.#options;
+    ledger.add(purge, now());
   }
 
   /**
@@ -52,9 +50,7 @@ export class Applier {
 
   /** Empties the cache. @returns how many stored responses there were */
   async takeEverything(): Promise<number> {
-    const { recent, cache } = this.#options;
-    recent.note(everything);
-    return await cache.purge(everything, { soft: false });
+    return await this.#options.cache.purge(everything, { soft: false });
   }
 
   /** What was written down and not done, by a process that ended or because the cache failed. False where it still does. */
@@ -73,12 +69,11 @@ export class Applier {
   }
 
   async #apply(purge: Purge): Promise<number> {
-    const { ledger, recent, cache, log, onFailure } = this.#options;
+    const { ledger, cache, log, onFailure } = this.#options;
     let unwritten: { error: unknown } | null = null;
     try {
       this.record(purge);
     } catch (error) {
-      recent.note(purge.selection);
       unwritten = { error };
     }
     let removed: number;

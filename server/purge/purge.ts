@@ -13,7 +13,8 @@ export interface Purge {
 /** What can be purged: a cache. */
 export interface Purgeable {
   /**
-   * Removes what a selection means or, softly, marks it stale. When it resolves no restart brings it back.
+   * Removes what a selection means or, softly, marks it stale. When it resolves no restart brings it back. From the call
+   * on, what was asked for before is not to be stored, nor given to who asks now.
    * @returns how many stored responses it meant
    */
   purge(selection: Selection, options: { soft: boolean }): Promise<number>;

@@ -16,7 +16,6 @@ import type { PurgeMembers } from "./members.ts";
 import { answerFrom } from "./pull.ts";
 import { noCache, type Purge, type Purgeable, purgeFromWire, purgeToWire, selectionOf } from "./purge.ts";
 import type { PurgeLog } from "./purge_log.ts";
-import { Recent } from "./recent.ts";
 import { type PurgeSettings, purgeSettings } from "./settings.ts";
 import { parseStamp, stampText } from "./stamp.ts";
 
@@ -37,13 +36,6 @@ export interface Purges extends Purging, AsyncDisposable {
   readonly waiting: Promise<void> | null;
   /** Responses that came before this (milliseconds since 1970) count as stale, for purges may be missing; 0: none. */
   readonly staleBeforeMs: number;
-  /** The number of the latest purge here: to be remembered when a request goes upstream. */
-  readonly mark: number;
-  /**
-   * True where a purge after `mark` means a response with this key and these tags (null: not known yet): what was
-   * asked for before it must not be stored, nor given to who asks now.
-   */
-  meantSince(mark: number, key: string, tags: readonly string[] | null): boolean;
 
   /** What we tell a sibling that we ask, so that it gives us nothing that we know to be purged. */
   stamp(): string;
@@ -84,7 +76,6 @@ class RunningPurges implements Purges {
   readonly #settings: PurgeSettings;
   readonly #tick: () => number;
   readonly #gate = new Gate();
-  readonly #recent = new Recent();
   readonly #stop = new AbortController();
   readonly #applier: Applier;
   /** Once it is started. */
@@ -99,7 +90,6 @@ class RunningPurges implements Purges {
     this.#applier = new Applier({
       ...options,
       cache: options.cache ?? noCache,
-      recent: this.#recent,
       onFailure: () => this.#catchUp?.distrust(),
     });
     this.#gate.close();
@@ -111,14 +101,6 @@ class RunningPurges implements Purges {
 
   get staleBeforeMs(): number {
     return this.#gate.staleBeforeMs;
-  }
-
-  get mark(): number {
-    return this.#recent.mark;
-  }
-
-  meantSince(mark: number, key: string, tags: readonly string[] | null): boolean {
-    return this.#recent.meantSince(mark, key, tags);
   }
 
   start(members: PurgeMembers, { expectsOthers }: { expectsOthers: boolean }): void {

@@ -5,7 +5,6 @@ import { CdnError, type Version } from "../../../proto/mod.ts";
 import { silentLogger } from "../../../runtime/log.ts";
 import { memoryPurgeLog, openPurgeLog, type PurgeLog } from "../../../server/purge/mod.ts";
 import { type Purge, purgeKey } from "../../../server/purge/purge.ts";
-import { Recent } from "../../../server/purge/recent.ts";
 import { parseStamp, stampText } from "../../../server/purge/stamp.ts";
 import { tempDir } from "../../kit/mod.ts";
 
@@ -116,16 +115,6 @@ Deno.test("the key of a URL is its path and query as they stand", () => {
     ["https://u@h/x??y", "/x??y"],
   ];
   for (const [url, key] of table) assertEquals(purgeKey(url), key, url);
-});
-
-Deno.test("what came lately is remembered within bounds; beyond them anything may have been meant", () => {
-  const recent = new Recent();
-  for (let at = 0; at < 1500; at++) recent.note({ keys: [`/${at}`], prefixes: [], tags: [] });
-  assertEquals([recent.mark, recent.meantSince(1500, "/x", []), recent.meantSince(499, "/x", [])], [1500, false, true]);
-  assertEquals([recent.meantSince(500, "/x", []), recent.meantSince(500, "/500", [])], [false, true]);
-  recent.note({ keys: Array.from({ length: 300_000 }, (_, at) => `/${at}`), prefixes: [], tags: [] });
-  assertEquals([recent.meantSince(1500, "/299999", []), recent.meantSince(1500, "/x", [])], [true, false]);
-  assertEquals(recent.meantSince(1499, "/x", []), true, "what was before is forgotten");
 });
 
 Deno.test("a stamp reads as it was written", () => {

@@ -39,17 +39,18 @@ class Edge {
   async get(key: string, stamp: string | null = null): Promise<number> {
     const purges = this.member.up;
     await purges.waitingFor(stamp);
-    const found = this.member.cache.stored.get(key);
+    const { stored, recent } = this.member.cache;
+    const found = stored.get(key);
     if (found && found.responseMs >= purges.staleBeforeMs) return Number(found.content);
     const flying = this.flights.get(key);
-    if (flying && !purges.meantSince(flying.mark, key, null)) return await flying.content;
-    const mark = purges.mark;
+    if (flying && recent.since(flying.mark, key, null) === null) return await flying.content;
+    const { mark } = recent;
     const flight: Flight = { mark, content: this.#fetch(key, stamp !== null) };
     this.flights.set(key, flight);
     try {
       const content = await flight.content;
       const tags = TAGS[key]!;
-      if (!purges.meantSince(mark, key, tags)) {
+      if (recent.since(mark, key, tags) === null) {
         this.member.cache.put(key, String(content), tags, this.world.now());
       }
       return content;

@@ -6,6 +6,7 @@ import { silentLogger } from "../../../runtime/log.ts";
 import type { CallName } from "../../../server/cluster/calls.ts";
 import { calls } from "../../../server/cluster/calls.ts";
 import type { Selection } from "../../../server/edge/cache/cache.ts";
+import { RecentPurges } from "../../../server/edge/recent_purges.ts";
 import {
   createPurges,
   openPurgeLog,
@@ -29,10 +30,13 @@ export class FakeCache implements Purgeable {
   /** Purges that it was given. */
   readonly purges: { selection: Selection; soft: boolean }[] = [];
   broken = false;
+  /** As an edge's cache has them. */
+  readonly recent = new RecentPurges();
 
   constructor(readonly pause: () => Promise<void>) {}
 
   async purge(selection: Selection, { soft }: { soft: boolean }): Promise<number> {
+    this.recent.note(selection, soft);
     await this.pause();
     if (this.broken) throw new Error("the disk is on fire");
     this.purges.push({ selection, soft });

@@ -274,9 +274,9 @@ Deno.test("a sibling that knows purges which we do not gets nothing from us unti
 Deno.test("what was asked for before a purge is known as such, from before the cache is at it", async () => {
   await using cluster = await worldOf("a");
   const { world, edges: [a] } = cluster;
-  const { up } = a!;
-  const before = up.mark;
-  assertEquals(up.meantSince(before, "/x", null), false);
+  const { up, cache: { recent } } = a!;
+  const before = recent.mark;
+  assertEquals(recent.since(before, "/x", null), null);
   const purging = up.purge(create(wire.PurgeRequestSchema, { urls: ["/x"], prefixes: ["/p/"], tags: ["t"] }));
   const table: [string, readonly string[] | null, boolean][] = [
     ["/x", [], true],
@@ -288,8 +288,8 @@ Deno.test("what was asked for before a purge is known as such, from before the c
     ["/z", null, true],
   ];
   for (const [key, tags, meant] of table) {
-    assertEquals(up.meantSince(before, key, tags), meant, key);
-    assertEquals(up.meantSince(up.mark, key, tags), false, key);
+    assertEquals(recent.since(before, key, tags), meant ? "hard" : null, key);
+    assertEquals(recent.since(recent.mark, key, tags), null, key);
   }
   await world.run("purging", purging);
 });

@@ -1,5 +1,5 @@
-/** The purges of late, in memory: whether one came while something was under way. */
-import type { Selection } from "../edge/cache/cache.ts";
+/** The purges of late, in memory: {@link RecentPurges} tells whether one came while something was under way. */
+import type { Selection } from "./cache/cache.ts";
 
 interface Noted {
   mark: number;
@@ -14,7 +14,7 @@ interface Noted {
 const MOST = 1000, MOST_NAMES = 200_000;
 
 /** Purges, each with a number: one higher than the one before. */
-export class Recent {
+export class RecentPurges {
   readonly #noted: Noted[] = [];
   #names = 0;
   #mark = 0;
@@ -32,11 +32,6 @@ export class Recent {
     while (this.#noted.length > MOST || (this.#names > MOST_NAMES && this.#noted.length > 1)) {
       this.#names -= this.#noted.shift()!.names;
     }
-  }
-
-  /** True where a purge after `mark` means it, as {@link since}. */
-  meantSince(mark: number, key: string, tags: readonly string[] | null): boolean {
-    return this.since(mark, key, tags) !== null;
   }
 
   /**
