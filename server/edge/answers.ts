@@ -87,27 +87,30 @@ export async function represent(
     }
     case "parts": {
       const size = length!;
-      const headers = answerFields(response, nowMs).filter(([name]) => name !== "content-range");
-      const part = (range: ByteRange): Part => entry.body?.subarray(range.start, range.end) ?? (() => open(range));
+      const inMemory = ({ start, end }: ByteRange) => entry.body?.subarray(start, end) ?? null;
+      const without = (...names: string[]) => headers.filter(([name]) => !names.includes(name));
       if (selection.parts.length === 1) {
         const range = selection.parts[0]!;
-        headers.push(
-          ["content-range", contentRange(range, size)],
-          ["content-length", String(range.end - range.start)],
-        );
         return {
           status: 206,
-          headers,
-          body: entry.body?.subarray(range.start, range.end) ?? await begun(open(range, fill)),
+          headers: [
+            ...without("content-range"),
+            ["content-range", contentRange(range, size)],
+            ["content-length", String(range.end - range.start)],
+          ],
+          body: inMemory(range) ?? await begun(open(range, fill)),
         };
       }
       const mediaType = fieldOf(headers, "content-type") ?? "application/octet-stream";
       const frame = frameParts(selection.parts, { size, mediaType, boundary: crypto.randomUUID() });
-      const parts = selection.parts.flatMap((range, at): Part[] => [frame.heads[at]!, part(range)]);
+      const parts = selection.parts.flatMap((range, at): Part[] => [
+        frame.heads[at]!,
+        inMemory(range) ?? (() => open(range)),
+      ]);
       return {
         status: 206,
         headers: [
-          ...headers.filter(([name]) => name !== "content-type"),
+          ...without("content-range", "content-type"),
           ["content-type", frame.contentType],
           ["content-length", String(frame.length)],
         ],

@@ -83,8 +83,6 @@ export interface EdgeOptions {
 export interface EdgeLimits {
   /** The most ranges of one request that are answered apart. */
   ranges: number;
-  /** The most stored responses of one key. */
-  variants: number;
   /** Finished answers, all together, in bytes. */
   hotBytes: number;
   /** How long a key whose answer could not be stored is asked for by each on his own, in milliseconds. */
@@ -92,7 +90,7 @@ export interface EdgeLimits {
 }
 
 /** Sane for most. */
-export const defaultEdgeLimits: EdgeLimits = { ranges: 16, variants: 32, hotBytes: 64 << 20, uncacheableMs: 10_000 };
+export const defaultEdgeLimits: EdgeLimits = { ranges: 16, hotBytes: 64 << 20, uncacheableMs: 10_000 };
 
 /** What an edge has done since it was made. */
 export interface EdgeFigures {
@@ -467,7 +465,6 @@ export class Edge {
     const entry = cache.add(asked.target, stored);
     // Who waits for it gets it all the same: they asked before.
     if (purged === "hard") this.#discard(entry);
-    this.#limitVariants(asked.target);
     const fill = response.body && new Fill({
       entry,
       body: response.body,
@@ -514,10 +511,6 @@ export class Edge {
     const entry = decision.found;
     if (comparedWithHead(entry.response, received) === "invalidate") this.#discard(entry);
     else this.#freshen(entry, received, times, mark);
-  }
-
-  #limitVariants(key: string): void {
-    for (const entry of this.#options.cache.find(key).slice(this.#options.limits.variants)) this.#discard(entry);
   }
 
   /** When a fill ends early: what came of it may be of no use. */

@@ -68,7 +68,10 @@ export interface CacheFigures {
 export interface Cache extends AsyncDisposable {
   /** The stored responses of a key (one for each set of varied values), the newest first. Never waits. */
   find(key: string): readonly Entry[];
-  /** Begins an entry, which is found at once. One of the same key and equal `varied` is replaced. */
+  /**
+   * Begins an entry, which is found at once. One of the same key and equal `varied` is replaced; the oldest go where a
+   * key has too many.
+   */
   add(key: string, response: StoredResponse): Entry;
   /** Removes an entry; resolves when no restart brings it back. */
   remove(entry: Entry): Promise<void>;

@@ -294,9 +294,7 @@ export class DiskTier {
   /** Rows are as they should be, and no restart brings back what was removed. @throws {CdnError} where that fails */
   async settle(): Promise<void> {
     try {
-      await this.#saveMany();
-      if (!this.#index) throw this.#lost();
-      this.#save(this.#index);
+      await this.#saveAll();
     } catch (error) {
       throw error instanceof CdnError ? error : this.#abandon(error);
     }
@@ -306,35 +304,30 @@ export class DiskTier {
   /** Does to all rows what a purge means; counts them. */
   async purge(purge: Purge): Promise<void> {
     const { keys, prefixes, tags } = purge.selection;
-    if (!this.#index) throw this.#lost();
     const cursors: Cursor[] = [
       ...keys.map((value): Cursor => ({ kind: "key", value, afterKey: value, afterId: -1 })),
       ...prefixes.map((value): Cursor => ({ kind: "prefix", value, afterKey: value, afterId: -1 })),
       ...tags.map((value): Cursor => ({ kind: "tag", value, afterKey: "", afterId: -1 })),
     ];
     try {
-      await this.#saveMany();
-      if (!this.#index) throw this.#lost();
-      this.#save(this.#index);
+      await this.#saveAll();
       while (cursors.length > 0) {
-        if (this.#closed) throw this.#lost();
+        const index = this.#index;
+        if (!index || this.#closed) throw this.#lost();
         // Many keys in one transaction, or one step of a long one.
-        this.#index.atOnce(() => {
+        index.atOnce(() => {
           for (let left = PURGE_STEP; left > 0 && cursors.length > 0; left--) {
-            const rows = this.#index!.next(cursors[0]!, purge.number, left);
-            for (const row of rows) this.#purgeRow(this.#index!, purge, row);
+            const rows = index.next(cursors[0]!, purge.number, left);
+            for (const row of rows) this.#purgeRow(index, purge, row);
             left -= rows.length;
             if (left > 0) cursors.shift();
           }
         });
         this.#soon();
         await setImmediate();
-        if (!this.#index) throw this.#lost();
       }
       // What came alive meanwhile was marked, and has yet to be written.
-      await this.#saveMany();
-      if (!this.#index) throw this.#lost();
-      this.#save(this.#index);
+      await this.#saveAll();
     } catch (error) {
       throw error instanceof CdnError ? error : this.#abandon(error);
     }
@@ -542,7 +535,7 @@ export class DiskTier {
     const dirty = new Set([...this.#dirty].slice(0, MOST_DIRTY));
     for (const { buffer } of leaving) if (!buffer.entry.gone) dirty.add(buffer.entry);
     if (dirty.size === 0 && this.#removed.size === 0 && this.#uses.length === 0) return;
-    const before = new Map([...dirty].map((entry) => [entry, { ...stateOf(entry) }]));
+    const before = new Map([...dirty].map((entry) => [entry, stateOf(entry)]));
     try {
       index.atOnce(() => {
         for (const id of this.#removed) this.#removeRows(index, id);
@@ -682,29 +675,21 @@ export class DiskTier {
     }
   }
 
-  /** Removes and changes rows in steps, but for the last of them. */
-  async #saveMany(): Promise<void> {
-    while (this.#index && this.#dirty.size > MOST_DIRTY) {
-      const index = this.#index;
-      const entries = [...this.#dirty].slice(0, PURGE_STEP);
-      const before = entries.map((entry) => stateOf(entry));
-      try {
-        index.atOnce(() => entries.forEach((entry) => this.#saveEntry(index, entry)));
-      } catch (error) {
-        entries.forEach((entry, at) => Object.assign(entry, before[at]));
-        throw error;
-      }
-      for (const entry of entries) this.#dirty.delete(entry);
-      await setImmediate();
-    }
-
+  /** Brings all rows up to date, in steps. @throws {CdnError} where there is no index (any more) */
+  async #saveAll(): Promise<void> {
     while (this.#index && this.#removed.size > PURGE_STEP) {
-      const ids = [...this.#removed].slice(0, PURGE_STEP);
       const index = this.#index;
+      const ids = [...this.#removed].slice(0, PURGE_STEP);
       index.atOnce(() => ids.forEach((id) => this.#removeRows(index, id)));
       for (const id of ids) this.#removed.delete(id);
       await setImmediate();
     }
+    while (this.#index && this.#dirty.size > MOST_DIRTY) {
+      this.#save(this.#index);
+      await setImmediate();
+    }
+    if (!this.#index) throw this.#lost();
+    this.#save(this.#index);
   }
 
   #purgeRow(index: Index, purge: Purge, { id, key }: { id: number; key: string }): void {

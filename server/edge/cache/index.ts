@@ -155,11 +155,6 @@ export class Index implements Disposable {
     return row ? toEntry(row) : null;
   }
 
-  /** The key of an entry, as far as it can be read. */
-  keyOf(id: number): string | null {
-    return (this.#get("SELECT key FROM entries WHERE id = ?", id) as { key: string } | undefined)?.key ?? null;
-  }
-
   /** Writes a row, in place of the one with its id. */
   put(entry: EntryRow): void {
     const { id, key, response: { tags, ...rest }, stale, stored, inline } = entry;

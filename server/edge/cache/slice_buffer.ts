@@ -28,7 +28,6 @@ export class SliceBuffer implements TinyItem {
   before: this | null = null;
   after: this | null = null;
   /** Where the last read of it ended; -1 before any. */
-
   readUntil = -1;
   /** True while its bytes are on no disk and shall be there. */
   dirty = false;
@@ -39,7 +38,6 @@ export class SliceBuffer implements TinyItem {
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   /** Where the first byte of the memory stands. */
   #from = 0;
-
   /** True once somebody else may have its memory. */
   #isShown = false;
   readonly #overhead: number;

@@ -69,7 +69,7 @@ export class TieredCache implements Cache, Keeper, Host {
     const family = this.#family(key) ?? this.#families.begin(key, []);
     const replaced = family.entries.filter((entry) => isSame(entry.response.varied, response.varied));
     const others = family.entries.filter((entry) => !replaced.includes(entry));
-    const tooMany = others.slice(MOST_VARIANTS - 1);
+    const tooMany = others.slice(MOST_VARIANTS - 1); // the newest come first
     const entry = new TieredEntry(++this.#lastId, family, response, this);
     if (response.length === 0) entry.body = NOTHING;
     if (this.#closed) {
@@ -209,6 +209,13 @@ export class TieredCache implements Cache, Keeper, Host {
       done += count;
     }
     return done;
+  }
+
+  unread(entry: TieredEntry): void {
+    if (!entry.retained) return;
+    entry.stored = [];
+    entry.recount();
+    this.#disk?.release(entry);
   }
 
   // What the disk tells.
@@ -389,13 +396,6 @@ export class TieredCache implements Cache, Keeper, Host {
     entry.buffers.delete(number);
     if (number === 0 && entry.response.length !== 0) entry.body = null;
     entry.recount();
-  }
-
-  unread(entry: TieredEntry): void {
-    if (!entry.retained) return;
-    entry.stored = [];
-    entry.recount();
-    this.#disk?.release(entry);
   }
 
   /** An entry goes, and its rows with it. */
