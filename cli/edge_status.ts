@@ -1,10 +1,11 @@
 /** `metacdn edge`: how an edge fares. */
-import { CdnError, jsonCodec, wire } from "../proto/mod.ts";
+import { CdnError, wire } from "../proto/mod.ts";
 import { type CommandInput, parseCommand, switchFlag, urlsFlag, UsageError } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import { readToken } from "../runtime/secrets.ts";
 import { clientFlags, openTrust } from "./ca.ts";
 import { edgeText } from "./edge_text.ts";
+import { plain } from "./json.ts";
 
 const flags = {
   server: urlsFlag(["http://127.0.0.1:8080"], "edges to ask; each tells of itself alone", { env: "METACDN_SERVER" }),
@@ -65,7 +66,7 @@ export async function edge(
   const failed = answers.flatMap(({ url, error }) => error ? [{ url, error }] : []);
   // A single one is the whole answer.
   if (failed.length === 1 && servers.length === 1) throw failed[0]!.error;
-  if (json) print(JSON.stringify(told.map(({ status }) => plain(status)), null, 2));
+  if (json) print(JSON.stringify(told.map(({ status }) => plain(wire.EdgeStatusSchema, status)), null, 2));
   else {
     told.forEach(({ url, status }, at) => {
       if (at > 0) print("");
@@ -79,8 +80,4 @@ export async function edge(
 /** What an edge says of itself. @throws {CdnError} 404 where the server is none */
 export function askEdge(client: PeerClient, url: string, timeoutMs?: number): Promise<wire.EdgeStatus> {
   return client.ask(`${url}/-/v1/edge`, wire.EdgeStatusSchema, timeoutMs === undefined ? {} : { timeoutMs });
-}
-
-function plain(status: wire.EdgeStatus): unknown {
-  return JSON.parse(new TextDecoder().decode(jsonCodec.encode(wire.EdgeStatusSchema, status)));
 }

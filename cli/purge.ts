@@ -1,11 +1,12 @@
 /** `metacdn purge`: takes stored responses out of the caches of all servers. */
 import { create } from "@bufbuild/protobuf";
-import { jsonCodec, messageFaults, wire } from "../proto/mod.ts";
+import { messageFaults, wire } from "../proto/mod.ts";
 import { type CommandInput, listFlag, parseCommand, switchFlag, urlsFlag, UsageError } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import { readToken } from "../runtime/secrets.ts";
 import { printable } from "../upload/mod.ts";
 import { clientFlags, openTrust } from "./ca.ts";
+import { pretty } from "./json.ts";
 import { firstOf } from "./servers_api.ts";
 import { columns, countText } from "./table.ts";
 
@@ -66,10 +67,8 @@ export async function purge(
       question: [wire.PurgeRequestSchema, request],
       timeoutMs: TIMEOUT_MS,
     }));
-  if (json) {
-    const text = new TextDecoder().decode(jsonCodec.encode(wire.PurgeReportSchema, report));
-    print(JSON.stringify(JSON.parse(text), null, 2));
-  } else for (const line of reportText(report)) print(line);
+  if (json) print(pretty(wire.PurgeReportSchema, report));
+  else for (const line of reportText(report)) print(line);
   return report.members.some((member) => !member.acknowledged && isLive(member)) ? 1 : 0;
 }
 

@@ -29,9 +29,10 @@ import {
   keepServerId,
   listenServer,
   makeServerId,
+  type MatchedRules,
   openServer,
+  orDefault,
   parseMatched,
-  parsePolicy,
 } from "../server/mod.ts";
 import type { Command } from "./command.ts";
 import { edgeFlags, edgeOf } from "./edge_flags.ts";
@@ -146,7 +147,7 @@ export const server: Command = async (argv, input) => {
     throw new UsageError("--viewer-listen, --viewer-cert and --viewer-key belong together");
   }
   if (viewerAddress) requireSafeAddress(viewerAddress, secrets.token);
-  const policyText = flags["cache-policy"] === null ? null : readPolicy(flags["cache-policy"], input.readTextFile);
+  const matched = flags["cache-policy"] === null ? null : readPolicy(flags["cache-policy"], input.readTextFile);
   if (flags.publish !== null) requirePublishable(flags.publish, flags.data);
   if (flags.publish !== null && flags.origin.length) {
     throw new UsageError("--publish is not for an edge with --origin: it serves what its origins have");
@@ -162,7 +163,7 @@ export const server: Command = async (argv, input) => {
     names: ["--viewer-cert", "--viewer-key"],
   });
   using _hangup = checkAtHangup([tls, viewerTls]);
-  using edge = edgeOf(flags, { log, policy: policyText === null ? null : parseMatched(policyText) });
+  using edge = edgeOf(flags, { log, policy: matched });
   await using node = await openServer({
     ...(edge && { edge: edge.settings }),
     ...(tls && { tls: tls.server }),
@@ -170,7 +171,7 @@ export const server: Command = async (argv, input) => {
     identity: { id, provider: flags.provider, region: flags.region, role: flags.role, labels: flags.label },
     secrets,
     codec: codecOf(flags.encoding),
-    policy: policyText === null ? defaultRules : parsePolicy(policyText),
+    policy: matched === null ? defaultRules : orDefault(matched),
     limits: {
       chunkSize: flags["chunk-size"],
       maxObjectSize: flags["max-object-size"],
@@ -219,8 +220,8 @@ export const server: Command = async (argv, input) => {
   return 0;
 };
 
-/** A policy as text that both ways of reading it take. */
-function readPolicy(file: string, readTextFile: (path: string) => string): string {
+/** What a policy file says of the paths that it names. */
+function readPolicy(file: string, readTextFile: (path: string) => string): MatchedRules {
   let text: string;
   try {
     text = readTextFile(file);
@@ -228,11 +229,10 @@ function readPolicy(file: string, readTextFile: (path: string) => string): strin
     throw new UsageError(`--cache-policy: cannot read ${file}: ${(error as Error).message}`);
   }
   try {
-    parsePolicy(text);
+    return parseMatched(text);
   } catch (error) {
     throw new UsageError(`--cache-policy: ${file}: ${(error as Error).message}`);
   }
-  return text;
 }
 
 /** A folder that we may read, and that our own files are no part of (hidden ones are not published). */

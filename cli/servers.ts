@@ -1,10 +1,11 @@
 /** `metacdn servers`: shows and changes the list of servers, and takes one away without losing anything. */
-import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
-import { CdnError, identifier, jsonCodec, wire } from "../proto/mod.ts";
+import { create } from "@bufbuild/protobuf";
+import { CdnError, identifier, wire } from "../proto/mod.ts";
 import { type CommandInput, parseBaseUrl, parseCommand, switchFlag, urlsFlag, UsageError } from "../runtime/flags.ts";
 import { PeerClient } from "../runtime/peer_client.ts";
 import { readToken } from "../runtime/secrets.ts";
 import { clientFlags, openTrust } from "./ca.ts";
+import { pretty } from "./json.ts";
 import { type ServersApi, serversApi } from "./servers_api.ts";
 import { heldByAlone, serversTable } from "./servers_text.ts";
 
@@ -182,8 +183,4 @@ async function untilDrained(
     told = state;
     await pause(DRAIN_EVERY_MS);
   }
-}
-
-function pretty<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): string {
-  return JSON.stringify(JSON.parse(new TextDecoder().decode(jsonCodec.encode(schema, message))), null, 2);
 }

@@ -6,7 +6,8 @@ import { create } from "@bufbuild/protobuf";
 import { badRequest, CdnError, normalAuthority, splitTarget, wire } from "../proto/mod.ts";
 import { jittered } from "../runtime/jitter.ts";
 import type { Logger } from "../runtime/log.ts";
-import { type PeerClient, words } from "../runtime/peer_client.ts";
+import type { PeerClient } from "../runtime/peer_client.ts";
+import { words } from "../runtime/words.ts";
 import type { Replica, Taken } from "./replica.ts";
 
 /** What {@link Peers} works with. */

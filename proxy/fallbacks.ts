@@ -1,5 +1,5 @@
 /** Which of several programs that know the same is asked first. It remembers what came of it; time is an argument. */
-import { words } from "../runtime/peer_client.ts";
+import { words } from "../runtime/words.ts";
 
 /** Remembers who did not answer. */
 export class Fallbacks {

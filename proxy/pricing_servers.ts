@@ -1,7 +1,8 @@
 /** The pricing servers: prices are asked of one that answers, usage is told to each. */
 import { type Codec, wire } from "../proto/mod.ts";
 import type { Logger } from "../runtime/log.ts";
-import { type PeerClient, words } from "../runtime/peer_client.ts";
+import type { PeerClient } from "../runtime/peer_client.ts";
+import { words } from "../runtime/words.ts";
 import { Fallbacks } from "./fallbacks.ts";
 import type { UsageMeter } from "./usage.ts";
 

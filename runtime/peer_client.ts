@@ -11,6 +11,7 @@ import {
 } from "../proto/mod.ts";
 import { readAll } from "./body.ts";
 import { randomNonce, type ServerIdentity, signRequest } from "./signature.ts";
+import { words } from "./words.ts";
 
 /** Past so many, all are introduced to once more. */
 const MOST_ACQUAINTED = 10_000;
@@ -175,14 +176,6 @@ export function parseRetryAfter(field: string | null, nowMs: number): number | n
   if (/^\d{1,9}$/.test(field)) return Number(field);
   const at = /^[A-Z][a-z]{2}, /.test(field) ? Date.parse(field) : NaN;
   return Number.isNaN(at) ? null : Math.max(0, Math.ceil((at - nowMs) / 1000));
-}
-
-/** An error in a few words. */
-export function words(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // `fetch` says only that it failed; why is in its cause.
-  if (error.message !== "fetch failed" || !(error.cause instanceof Error)) return error.message;
-  return error.cause.message.replace(/^error sending request for url \(\S*\): (client error \(\w+\): )?/, "");
 }
 
 async function problemDetail(response: Response): Promise<string> {

@@ -18,6 +18,7 @@ export {
   compilePolicy,
   defaultRules,
   type MatchedRules,
+  orDefault,
   parseMatched,
   parsePolicy,
 } from "./serve/policy.ts";

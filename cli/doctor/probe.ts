@@ -1,6 +1,6 @@
 /** Asks one program how it is: whether it is ready, how far it is away, and what its clock says. */
 import { readAll } from "../../runtime/body.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 
 /** What came of asking. */
 export interface Probe {

@@ -4,6 +4,7 @@
  */
 import { isLoopback } from "../guard.ts";
 import type { Live } from "../live.ts";
+import { words } from "../words.ts";
 import { Deadlines, type Watch } from "../deadlines.ts";
 import { formatRequestHead, Http1Error, type ResponseHead } from "./heads.ts";
 import { Connection, type Socket } from "./connection.ts";
@@ -414,8 +415,4 @@ async function dial(connect: Settings["connect"], to: { hostname: string; port: 
     throw cause;
   }
   return socket;
-}
-
-function words(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

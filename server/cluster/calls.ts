@@ -33,3 +33,10 @@ export type CallName = keyof typeof calls;
 export type Question<Name extends CallName> = MessageShape<(typeof calls)[Name]["question"]>;
 /** What is answered. */
 export type Answer<Name extends CallName> = MessageShape<(typeof calls)[Name]["answer"]>;
+/** Asks the server at `url`; resolves with its checked answer. */
+export type Ask = <Name extends CallName>(
+  url: string,
+  name: Name,
+  question: Question<Name>,
+  options: { timeoutMs: number; signal: AbortSignal },
+) => Promise<Answer<Name>>;

@@ -9,7 +9,7 @@
 import { create } from "@bufbuild/protobuf";
 import { CdnError, compareVersions, type Manifest, type Version, wire } from "../../proto/mod.ts";
 import { sameBytes } from "../../runtime/keyring.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import { KeyedLock } from "../keyed_lock.ts";
 import { KEYS, pathKey } from "../store/path_key.ts";
 import { comparePaths } from "../store/path_order.ts";

@@ -4,7 +4,7 @@
  */
 import { CdnError, type Manifest, type wire } from "../../proto/mod.ts";
 import type { Store } from "../store/store.ts";
-import type { Answer, CallName, Question } from "./calls.ts";
+import type { Answer, Ask, CallName, Question } from "./calls.ts";
 
 /** The other servers, seen from one of them. */
 export interface Cluster {
@@ -37,13 +37,8 @@ export interface Cluster {
    * @param from its proven id; null where servers have no keys (on loopback)
    */
   answer<Name extends CallName>(name: Name, question: Question<Name>, from: string | null): Promise<Answer<Name>>;
-  /** Asks the server at `url`, in our name. @throws {CdnError} source "peer" where it does not answer. */
-  ask<Name extends CallName>(
-    url: string,
-    name: Name,
-    question: Question<Name>,
-    options: { timeoutMs: number; signal: AbortSignal },
-  ): Promise<Answer<Name>>;
+  /** In our name. @throws {CdnError} source "peer" where it does not answer. */
+  ask: Ask;
   /** The key of a server, by which its requests are checked; null where it is not known. */
   keyOf(id: string): Uint8Array | null;
   /** A server brought its key along, with proof that it may: false where another one is known. */

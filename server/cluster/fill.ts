@@ -3,7 +3,7 @@
  * wanted. What is asked for by somebody who waits ({@link Filler.bring}) goes before; both share one flight a body.
  */
 import { CdnError, formatVersion, type Manifest } from "../../proto/mod.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import type { WantedTable } from "./ports.ts";
 import type { Puller } from "./pull.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";

@@ -1,7 +1,7 @@
 /** Gathers what `durability.ts` judges: what each origin lacks, asked of each that answers. */
 import { type Manifest, versionFromWire, type wire } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import type { Store } from "../store/store.ts";
 import { durability, type ObjectName } from "./durability.ts";
 import type { WantedTable } from "./ports.ts";

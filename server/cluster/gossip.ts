@@ -5,7 +5,7 @@
 import { create } from "@bufbuild/protobuf";
 import { badRequest, CdnError, compareVersions, wire } from "../../proto/mod.ts";
 import { jittered } from "../../runtime/jitter.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import { Beliefs, type BeliefsOptions, MAX_ENTRIES } from "./beliefs.ts";
 import type { Life } from "./health.ts";
 import type { Network } from "./ports.ts";

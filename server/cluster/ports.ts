@@ -4,7 +4,7 @@
  */
 import { CdnError, type Manifest, type wire } from "../../proto/mod.ts";
 import type { BodySource } from "../store/store.ts";
-import type { Answer, CallName, Question } from "./calls.ts";
+import type { Ask } from "./calls.ts";
 
 /** Another server that can be asked. */
 export interface Peer {
@@ -24,13 +24,7 @@ export interface IncomingBody {
 
 /** How other servers are reached. Every failure is a `CdnError` (source "peer") with the status they answered. */
 export interface Network {
-  /** Asks the server at `url`. Resolves with its checked answer. */
-  ask<Name extends CallName>(
-    url: string,
-    name: Name,
-    question: Question<Name>,
-    options: { timeoutMs: number; signal: AbortSignal },
-  ): Promise<Answer<Name>>;
+  ask: Ask;
   /**
    * Asks for a body from byte `start` on. The caller reads the chunks to their end or returns the iterator.
    * @throws {CdnError} status 404 where it does not hold the body, 416 where the body has no such byte.

@@ -1,6 +1,6 @@
 /** Finds out whether a server answers: us, or others in our stead (SWIM §3.1). */
 import { CdnError, type wire } from "../../proto/mod.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import type { Members } from "./members.ts";
 import type { Network } from "./ports.ts";
 import { RoundTrips } from "./round_trips.ts";

@@ -11,7 +11,7 @@ import type { Network, Partials, Peer } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { Slots } from "./slots.ts";
 import type { Surroundings } from "./surroundings.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import { transfer } from "./transfer.ts";
 import { Wake } from "./wake.ts";
 

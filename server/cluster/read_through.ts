@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { CdnError, type Manifest } from "../../proto/mod.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import type { Network, Peer } from "./ports.ts";
 import type { Puller } from "./pull.ts";
 import type { ClusterSettings } from "./settings.ts";

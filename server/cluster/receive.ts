@@ -11,7 +11,7 @@ import {
   wire,
 } from "../../proto/mod.ts";
 import { sha256 } from "../../runtime/signature.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import type { HybridClock } from "../../proto/clock.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Filler } from "./fill.ts";

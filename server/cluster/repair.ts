@@ -5,7 +5,7 @@
  * again until one of both has changed.
  */
 import { CdnError, type Manifest, type wire } from "../../proto/mod.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Network, Peer } from "./ports.ts";
 import { reconcile, type Tally } from "./reconcile.ts";

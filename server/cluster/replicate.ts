@@ -5,7 +5,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { CdnError, compareVersions, type Manifest, manifestToWire, wire } from "../../proto/mod.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import type { Network } from "./ports.ts";
 import { backoffMs, type ClusterSettings } from "./settings.ts";
 import { SMALL_BYTES } from "./small_bodies.ts";

@@ -1,6 +1,6 @@
 /** One try to bring what is missing of a body: a request that goes on where the beginning ends. */
 import { CdnError } from "../../proto/mod.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import type { IncomingBody, Network, Partials } from "./ports.ts";
 
 /** How a try ended. */

@@ -4,6 +4,7 @@
  * folder's on the way, begins with a dot; nothing through a link to a folder, which would be there twice.
  */
 import { dirname, join } from "@std/path";
+import { words } from "../../runtime/words.ts";
 
 /** One look at a regular file: equal looks mean the same content. */
 export interface Look {
@@ -89,7 +90,7 @@ export class PublishedFolder {
       device = deviceOf(await Deno.stat(folder));
       for await (const { name } of Deno.readDir(folder)) entries.push(name);
     } catch (error) {
-      if (!isGone(error)) yield { name: below, found: { kind: "unreadable", reason: messageOf(error) } };
+      if (!isGone(error)) yield { name: below, found: { kind: "unreadable", reason: words(error) } };
       return;
     }
     for (const entry of entries.sort()) {
@@ -99,7 +100,7 @@ export class PublishedFolder {
         if (found.kind === "folder") yield* this.walk(name);
         else yield { name, found };
       } catch (error) {
-        if (!isGone(error)) yield { name, found: { kind: "unreadable", reason: messageOf(error) } };
+        if (!isGone(error)) yield { name, found: { kind: "unreadable", reason: words(error) } };
         // A name that is not UTF-8 is told with U+FFFD in it, and nothing is there under that.
         else if (entry.includes("\ufffd")) {
           yield { name, found: { kind: "passed over", reason: "its name is not UTF-8" } };
@@ -188,8 +189,4 @@ function lookOf({ size, mtime, ino }: Deno.FileInfo): Look {
 /** Nothing is there, or what should be a folder on the way is none. */
 function isGone(error: unknown): boolean {
   return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,6 +3,7 @@
  * system says has changed (the speed). One file at a time, so that requests come first.
  */
 import type { Logger } from "../../runtime/log.ts";
+import { words } from "../../runtime/words.ts";
 import { type Schedule, Wake } from "../cluster/wake.ts";
 import type { Publishing, ScanReport } from "./publishing.ts";
 import type { Watch } from "./watch.ts";
@@ -78,7 +79,7 @@ class Follower {
         said = "";
       } catch (error) {
         if (signal.aborted) break;
-        const message = error instanceof Error ? error.message : String(error);
+        const message = words(error);
         if (said !== message) log.warn("cannot publish now", { error: message });
         said = message;
         this.#nextScanMs = -Infinity;

@@ -16,6 +16,7 @@
  */
 import { CdnError, formatVersion, pathFault } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
+import { words } from "../../runtime/words.ts";
 import { type FileNeeds, Overtaken, putFile } from "./file.ts";
 import { type Entry, type Found, PublishedFolder, sameLook } from "./folder.ts";
 import { Moving } from "./moving.ts";
@@ -87,7 +88,7 @@ export class Publishing {
     } catch (error) {
       this.#notes.say("warn", "", "the published folder is not there; nothing is deleted", {
         folder: path,
-        error: messageOf(error),
+        error: words(error),
       });
       this.moving.clear();
       return null;
@@ -124,7 +125,7 @@ export class Publishing {
     try {
       found = await folder.find(name);
     } catch (error) {
-      report[await this.#entry(folder, { name, found: { kind: "unreadable", reason: messageOf(error) } })]++;
+      report[await this.#entry(folder, { name, found: { kind: "unreadable", reason: words(error) } })]++;
       return report;
     }
     if (found.kind === "folder") {
@@ -203,7 +204,7 @@ export class Publishing {
       return outcome;
     } catch (error) {
       if (isRefusal(error) || signal.aborted) throw error;
-      this.#note("warn", name, "cannot publish a file", messageOf(error));
+      this.#note("warn", name, "cannot publish a file", words(error));
       return "failed";
     }
   }
@@ -244,7 +245,7 @@ export class Publishing {
         return "held back";
       }
     } catch (error) {
-      this.#note("warn", name, "cannot read a file to publish", messageOf(error));
+      this.#note("warn", name, "cannot read a file to publish", words(error));
       return "held back";
     }
     this.#notes.over(name);
@@ -308,8 +309,4 @@ function pathOf(name: string): string {
 /** The server takes no writes now, whatever the file. */
 function isRefusal(error: unknown): boolean {
   return error instanceof CdnError && (error.status === 503 || error.status === 507);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,7 +1,7 @@
 /** One purge on this server: written down, and then done; each once, however often it comes. */
 import { CdnError, formatVersion } from "../../proto/mod.ts";
 import type { Logger } from "../../runtime/log.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { words } from "../../runtime/words.ts";
 import { everything, type Purge, type Purgeable } from "./purge.ts";
 import type { PurgeLog } from "./purge_log.ts";
 

@@ -1,11 +1,10 @@
 /** Brings one purge to another server, and says what came of it. */
-import { create } from "@bufbuild/protobuf";
-import { CdnError, wire } from "../../proto/mod.ts";
-import { words } from "../../runtime/peer_client.ts";
+import { CdnError, type wire } from "../../proto/mod.ts";
 import { backoffMs } from "../cluster/settings.ts";
 import type { Surroundings } from "../cluster/surroundings.ts";
 import { Wake } from "../cluster/wake.ts";
 import type { PurgeMembers } from "./members.ts";
+import { beginAt } from "./outcome.ts";
 import type { PurgeSettings } from "./settings.ts";
 
 /** What delivering works with. */
@@ -25,20 +24,16 @@ export async function deliver(
   { id, url, state }: { id: string; url: string; state: string },
   { members, settings, tick, random, schedule, signal }: DeliverOptions,
 ): Promise<wire.PurgeOutcome> {
-  const begun = tick();
-  const outcome = (fields: { acknowledged: boolean; removed?: bigint; error?: string }) =>
-    create(wire.PurgeOutcomeSchema, { id, state, tookMs: tick() - begun, ...fields });
+  const begun = beginAt({ id, state }, tick);
   const wake = new Wake(schedule);
   const tries = state === "dead" || state === "left" ? 1 : Infinity;
   for (let failures = 1;; failures++) {
     try {
       const { removed } = await members.ask(url, "purge", order, { timeoutMs: settings.askMs, signal });
-      return outcome({ acknowledged: true, removed });
+      return begun.acknowledged(removed);
     } catch (error) {
-      const isOver = failures >= tries || tick() - begun >= settings.deliverMs || signal.aborted;
-      if (isOver || !(error instanceof CdnError && error.retry)) {
-        return outcome({ acknowledged: false, error: words(error).slice(0, 1000).toWellFormed() });
-      }
+      const isOver = failures >= tries || begun.tookMs() >= settings.deliverMs || signal.aborted;
+      if (isOver || !(error instanceof CdnError && error.retry)) return begun.failed(error);
     }
     await wake.sleep(backoffMs(failures, settings.backoff, random), signal);
   }

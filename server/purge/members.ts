@@ -1,16 +1,5 @@
 /** What purging needs of the cluster. */
-import type { wire } from "../../proto/mod.ts";
-import type { Answer, CallName, Question } from "../cluster/calls.ts";
+import type { Cluster } from "../cluster/cluster.ts";
 
-/** The other servers. */
-export interface PurgeMembers {
-  /** All on the list, ourselves first, each with its health. */
-  servers(): wire.Server[];
-  /** Asks another one. @throws {CdnError} where it does not answer. */
-  ask<Name extends CallName>(
-    url: string,
-    name: Name,
-    question: Question<Name>,
-    options: { timeoutMs: number; signal: AbortSignal },
-  ): Promise<Answer<Name>>;
-}
+/** The other servers: all on the list, ourselves first, each with its health; and how they are asked. */
+export type PurgeMembers = Pick<Cluster, "servers" | "ask">;

@@ -4,7 +4,6 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { CdnError, formatVersion, type HybridClock, versionToWire, wire } from "../../proto/mod.ts";
-import { words } from "../../runtime/peer_client.ts";
 import type { Purging } from "../cluster/ports.ts";
 import { Slots } from "../cluster/slots.ts";
 import type { Surroundings } from "../cluster/surroundings.ts";
@@ -13,6 +12,7 @@ import { CatchUp } from "./catch_up.ts";
 import { deliver } from "./deliver.ts";
 import { Gate } from "./gate.ts";
 import type { PurgeMembers } from "./members.ts";
+import { beginAt } from "./outcome.ts";
 import { answerFrom } from "./pull.ts";
 import { noCache, type Purge, type Purgeable, purgeFromWire, purgeToWire, selectionOf } from "./purge.ts";
 import type { PurgeLog } from "./purge_log.ts";
@@ -197,18 +197,11 @@ class RunningPurges implements Purges {
   }
 
   async #purgeHere(purge: Purge): Promise<wire.PurgeOutcome> {
-    const begun = this.#tick();
-    const outcome = (fields: { acknowledged: boolean; removed?: bigint; error?: string }) =>
-      create(wire.PurgeOutcomeSchema, {
-        id: this.#options.self,
-        state: "self",
-        tookMs: this.#tick() - begun,
-        ...fields,
-      });
+    const begun = beginAt({ id: this.#options.self, state: "self" }, this.#tick);
     try {
-      return outcome({ acknowledged: true, removed: BigInt(await this.#applier.take(purge)) });
+      return begun.acknowledged(BigInt(await this.#applier.take(purge)));
     } catch (error) {
-      return outcome({ acknowledged: false, error: words(error).slice(0, 1000).toWellFormed() });
+      return begun.failed(error);
     }
   }
 

@@ -56,7 +56,11 @@ export function compileMatched(policy: wire.CachePolicy): MatchedRules {
 
 /** Compiles a policy; each glob becomes one regular expression. @throws {CdnError} 400 for a glob that is none. */
 export function compilePolicy(policy: wire.CachePolicy): CacheRules {
-  const matched = compileMatched(policy);
+  return orDefault(compileMatched(policy));
+}
+
+/** What no rule matches gets the rules of a server without a policy file. */
+export function orDefault(matched: MatchedRules): CacheRules {
   return (path) => matched(path) ?? fallback;
 }
 
@@ -65,12 +69,12 @@ export function compilePolicy(policy: wire.CachePolicy): CacheRules {
  * @throws {CdnError} 400 that names the wrong field.
  */
 export function parsePolicy(text: string): CacheRules {
-  return compilePolicy(decodePolicy(text));
+  return orDefault(parseMatched(text));
 }
 
 /** As {@link parsePolicy}, but a path that no rule names keeps what its origin says of it. */
 export function parseMatched(text: string): MatchedRules {
-  return compileMatched(decodePolicy(text));
+  return compileMatched(jsonCodec.decode(wire.CachePolicySchema, new TextEncoder().encode(text)));
 }
 
 /** The caching fields of an answer with this Date. */
@@ -109,10 +113,6 @@ export function applyPolicy<Answer extends { readonly status: number; readonly f
   const kept = fields.filter(([name]) => !REPLACED.has(name) && (dated !== null || name !== "date"));
   if (dated === null) kept.push(["date", formatHttpDate(nowMs)]);
   return { ...answer, fields: [...kept, ...cachingFields(caching, dated ?? nowMs)] };
-}
-
-function decodePolicy(text: string): wire.CachePolicy {
-  return jsonCodec.decode(wire.CachePolicySchema, new TextEncoder().encode(text));
 }
 
 function cachingOf(rule: wire.CacheRule): Caching {

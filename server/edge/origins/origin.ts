@@ -6,6 +6,7 @@ import {
   UpstreamError,
   type UpstreamResponse,
 } from "../../../runtime/http1/transport.ts";
+import { words } from "../../../runtime/words.ts";
 import type { Schedule } from "../../cluster/wake.ts";
 import { CountedBody } from "../counted_body.ts";
 import { Health } from "./health.ts";
@@ -201,7 +202,7 @@ export class Origin {
       body?.cancel();
       return status < 500 ? "" : `it answered a probe with ${status}`;
     } catch (cause) {
-      return cause instanceof Error ? cause.message : String(cause);
+      return words(cause);
     }
   }
 }
