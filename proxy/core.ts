@@ -3,9 +3,9 @@
  * answer, an error too, says by Metacdn-Route, Via and Server-Timing why it came from where.
  */
 import { CdnError, decodePath, type Target } from "../proto/mod.ts";
+import type { Answered } from "../runtime/front/mod.ts";
 import type { Logger } from "../runtime/log.ts";
 import { problemOf } from "../runtime/problem.ts";
-import type { BodySource } from "../runtime/http1/body_source.ts";
 import { hasPassed, type PassedOn } from "../runtime/http1/pass_on.ts";
 import { routeField, timingField } from "./fields.ts";
 import { forward } from "./forward.ts";
@@ -47,15 +47,6 @@ export interface Asked {
   signal: StopSignal;
   /** @throws {CdnError} where the request may not do what it asks; nothing was sent then */
   permit?(): void;
-}
-
-/** Its answer. */
-export interface Answered {
-  status: number;
-  /** Content-Length among them where the server told it; no field of the connection. */
-  headers: HeaderLine[];
-  /** One that is not done must be read to its end, or cancelled. */
-  body: BodySource | string | null;
 }
 
 /** How many checked paths are remembered; each may keep the text of the request that it was cut from. */

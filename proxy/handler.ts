@@ -1,14 +1,14 @@
 /** A request that came by `Deno.serve`: to the proxy's own pages, or to the {@link Core} and back. */
-import { NEVER } from "../runtime/http1/stop.ts";
-import { CdnError, splitTarget } from "../proto/mod.ts";
+import { splitTarget } from "../proto/mod.ts";
 import { contentLength } from "../runtime/body.ts";
+import { responseOf } from "../runtime/front/mod.ts";
 import { Guard, type Secrets } from "../runtime/guard.ts";
-import type { Handler } from "../runtime/listen.ts";
-import { bodyInit } from "../runtime/http1/body_source.ts";
-import { type Answered, type Core, WRITES } from "./core.ts";
 import { passOn } from "../runtime/http1/pass_on.ts";
-import { answerOwn } from "./own.ts";
+import { NEVER } from "../runtime/http1/stop.ts";
 import type { HeaderLine } from "../runtime/http1/transport.ts";
+import type { Handler } from "../runtime/listen.ts";
+import { type Core, WRITES } from "./core.ts";
+import { answerOwn } from "./own.ts";
 
 /** The handler for `Deno.serve`. */
 export function createHandler(core: Core, secrets: Secrets): Handler {
@@ -36,7 +36,7 @@ export function createHandler(core: Core, secrets: Secrets): Handler {
       const writes = WRITES.has(method);
       // The listing too: a server without a token shows it to local callers, and to it we are one, whoever asks us.
       const guarded = writes || (target.path === "/" && secrets.token !== null);
-      return response(
+      return responseOf(
         await core.forward({
           method,
           target,
@@ -54,21 +54,12 @@ export function createHandler(core: Core, secrets: Secrets): Handler {
           signal: NEVER,
           ...(guarded ? { permit: () => guard.requireToken(request) } : {}),
         }),
+        "server",
       );
     } catch (error) {
-      return response(core.failure(error, begun));
+      return responseOf(core.failure(error, begun), "server");
     }
   };
-}
-
-function response({ status, headers, body }: Answered): Response {
-  const init = typeof body === "string" ? body : bodyInit(body);
-  try {
-    return new Response(init, { status, headers });
-  } catch (cause) {
-    if (init instanceof ReadableStream) init.cancel().catch(() => {});
-    throw new CdnError("The server's answer cannot be passed on", { source: "origin", cause });
-  }
 }
 
 function marked(response: Response, marks: readonly HeaderLine[]): Response {

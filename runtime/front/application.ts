@@ -12,6 +12,11 @@ export interface Answered {
   body: BodySource | Uint8Array<ArrayBuffer> | string | null;
 }
 
+/** True for a body that is read, or cancelled. */
+export function isSource(body: Answered["body"]): body is BodySource {
+  return body !== null && typeof body === "object" && !(body instanceof Uint8Array);
+}
+
 /**
  * An answer that was finished when its content came: one write, but for the places that tell the time. Whoever makes one
  * gives its bytes to the front: it alone writes there, and nobody else may read them as an answer.

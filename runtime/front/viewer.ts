@@ -12,7 +12,7 @@ import {
   httpDate,
   put,
 } from "./answer.ts";
-import type { Answered, Application, Asker, Finished, Given } from "./application.ts";
+import { type Answered, type Application, type Asker, type Finished, type Given, isSource } from "./application.ts";
 import type { Buffers } from "./buffers.ts";
 import { copyFinished, sheetOf } from "./finished.ts";
 import { type FrontRequest, OTHER } from "./request.ts";
@@ -393,8 +393,4 @@ function isTls(conn: ViewerConn): conn is Deno.TlsConn {
 
 function isFinished(given: Finished | Answered): given is Finished {
   return "headLength" in given;
-}
-
-function isSource(body: Answered["body"]): body is BodySource {
-  return body !== null && typeof body === "object" && !(body instanceof Uint8Array);
 }

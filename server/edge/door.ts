@@ -1,9 +1,8 @@
 /** The edge behind `Deno.serve`: a `Request` in, a `Response` out. */
 import { NEVER } from "../../runtime/http1/stop.ts";
-import { badRequest, CdnError, type Target } from "../../proto/mod.ts";
+import { badRequest, type Target } from "../../proto/mod.ts";
 import { contentLength } from "../../runtime/body.ts";
-import type { Answered } from "../../runtime/front/application.ts";
-import { bodyInit } from "../../runtime/http1/body_source.ts";
+import { isSource, responseOf } from "../../runtime/front/mod.ts";
 import type { Edge } from "./edge.ts";
 
 /** Statuses that `Response` takes no body with, not even an empty one (Fetch §2.2.3). */
@@ -38,21 +37,7 @@ export async function answerFromEdge(
     // Not `request.signal`, which costs much and fires on success too: that a viewer went away shows in the body.
     signal: NEVER,
   });
-  return responseOf(answered);
-}
-
-function responseOf({ status, headers, body }: Answered): Response {
-  const init = body === null || typeof body === "string" || body instanceof Uint8Array ? body : bodyInit(body);
-  const none = NULL_BODY.has(status);
-  try {
-    if (none) giveUp(init);
-    return new Response(none ? null : init, { status, headers: headers as [string, string][] });
-  } catch (cause) {
-    giveUp(init);
-    throw new CdnError("The origin's answer cannot be passed on", { source: "origin", cause });
-  }
-}
-
-function giveUp(init: unknown): void {
-  if (init instanceof ReadableStream) init.cancel().catch(() => {});
+  if (!NULL_BODY.has(answered.status)) return responseOf(answered, "origin");
+  if (isSource(answered.body) && !answered.body.done) answered.body.cancel();
+  return responseOf({ ...answered, body: null }, "origin");
 }

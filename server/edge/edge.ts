@@ -8,7 +8,7 @@
  * and whatever else a viewer sends goes to the origin as it came, and invalidates what it says it changed.
  */
 import { CdnError } from "../../proto/mod.ts";
-import type { Answered, Finished } from "../../runtime/front/application.ts";
+import { type Answered, type Finished, isSource } from "../../runtime/front/mod.ts";
 import { fieldOf } from "../../runtime/http1/lines.ts";
 import { forwardedNode } from "../../runtime/http1/pass_on.ts";
 import { NEVER } from "../../runtime/http1/stop.ts";
@@ -625,9 +625,8 @@ export class Edge {
   }
 
   #counted(body: Answered["body"]): Answered["body"] {
-    if (body === null) return null;
-    if (typeof body !== "string" && !(body instanceof Uint8Array)) return new CountedBody(body, this.#onBytes);
-    this.#figures.bytesSent += body.length;
+    if (isSource(body)) return new CountedBody(body, this.#onBytes);
+    this.#figures.bytesSent += body?.length ?? 0;
     return body;
   }
 
