@@ -1,4 +1,5 @@
 /** Requests as a cache may see them, the same for the same seed. */
+import { seeded } from "../../tests/sim/prng.ts";
 
 /** One request. */
 export interface Request {
@@ -28,20 +29,9 @@ export function traces(seed: number): Trace[] {
   return made;
 }
 
-/** Numbers from 0 to 1 (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** The k-th object is asked for with a probability of k^-alpha. */
 function zipf(alpha: number, seed: number): Request[] {
-  const random = randomOf(seed);
+  const random = seeded(seed);
   const sums = new Float64Array(OBJECTS);
   let sum = 0;
   for (let at = 0; at < OBJECTS; at++) sums[at] = sum += (at + 1) ** -alpha;
@@ -70,7 +60,7 @@ function withScan(requests: Request[], seed: number): Request[] {
 }
 
 function withOnce(requests: Request[], seed: number): Request[] {
-  const random = randomOf(seed + 1);
+  const random = seeded(seed + 1);
   return requests.map((request, at) => random() < 1 / 3 ? requestOf(2e6 + at) : request);
 }
 
@@ -81,7 +71,7 @@ function shifting(requests: Request[]): Request[] {
 
 /** Its size is its own: about 2^13 bytes, most from 2^10 to 2^17, the largest 2^20. */
 function requestOf(key: number): Request {
-  const random = randomOf(key * 7919 + 17);
+  const random = seeded(key * 7919 + 17);
   const normal = Math.sqrt(-2 * Math.log(random() + 1e-12)) * Math.cos(2 * Math.PI * random());
   return { key, bytes: Math.round(2 ** Math.min(20, Math.max(7, 13 + 2.2 * normal))) };
 }

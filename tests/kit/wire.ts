@@ -40,6 +40,29 @@ export async function exchange(
   return text;
 }
 
+/** Bytes in pieces, cut at these places (those behind the end count from the start again). */
+export function cutAt(bytes: string, cuts: readonly number[]): string[] {
+  const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
+  return places.slice(1).map((end, at) => bytes.slice(places[at], end)).filter((piece) => piece !== "");
+}
+
+/** A request as a client may write it, right or wrong. */
+export interface WireRequest {
+  method: string;
+  target: string;
+  version: string;
+  hosts: readonly string[];
+  /** Whole lines. */
+  fields: readonly string[];
+  eol: string;
+}
+
+/** The request's bytes. @param last whether it asks that the connection be closed after it */
+export function requestText({ method, target, version, hosts, fields, eol }: WireRequest, last: boolean): string {
+  const lines = [`${method} ${target} ${version}`, ...hosts.map((name) => `Host: ${name}`), ...fields];
+  return [...lines, ...(last ? ["Connection: close"] : []), "", ""].join(eol);
+}
+
 const LEFT_OUT = /^(date|server-timing|transfer-encoding|content-length|connection|keep-alive):/;
 
 /** Reads the answers to requests of these methods, one after the other; what is left over is the last one's. */

@@ -3,7 +3,7 @@ import { assert } from "@std/assert";
 import fc from "fast-check";
 import { serveProxy } from "../../proxy/mod.ts";
 import { measured, testProxy } from "./kit.ts";
-import { answers, assertSameAnswers, exchange } from "../kit/wire.ts";
+import { answers, assertSameAnswers, cutAt, exchange, requestText } from "../kit/wire.ts";
 import { FakeServer } from "../kit/fake_server.ts";
 
 const BIG = "0123456789abcdef".repeat(20_000);
@@ -161,11 +161,10 @@ const request = fc.record({
     fc.constantFrom("HTTP/1.0", "HTTP/2.0", "HTTP/1.1 ", ""),
   ),
   eol: fc.oneof({ weight: 15, arbitrary: fc.constant("\r\n") }, fc.constant("\n")),
-}).map(({ method, path, form, hosts, fields, version, eol }) => {
-  const target = form === "origin" ? path : `${form}${path}`;
-  const lines = [`${method} ${target} ${version}`, ...hosts.map((name) => `Host: ${name}`), ...fields];
-  return { method, bytes: (last: boolean) => [...lines, ...(last ? ["Connection: close"] : []), "", ""].join(eol) };
-});
+}).map(({ path, form, ...rest }) => ({
+  method: rest.method,
+  bytes: (last: boolean) => requestText({ ...rest, target: form === "origin" ? path : `${form}${path}` }, last),
+}));
 
 /** Runs a test with two proxies before one server: the front before `Deno.serve`, and `Deno.serve` alone. */
 async function withBoth(
@@ -189,9 +188,7 @@ async function withBoth(
     await run(async (text, methods, cuts = []) => {
       const ask = async (port: number) => {
         const bytes = text.replaceAll("PORT", String(port)).replaceAll("SERVER", new URL(server.url).port);
-        const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
-        const pieces = places.slice(1).map((end, at) => bytes.slice(places[at], end)).filter((piece) => piece !== "");
-        const got = await exchange(port, pieces);
+        const got = await exchange(port, cutAt(bytes, cuts));
         return answers(got.replaceAll(String(port), "PORT"), methods);
       };
       const [one, other] = await Promise.all([ask(front.port), ask(bare.port)]);

@@ -6,7 +6,7 @@ import { listen } from "../../runtime/listen.ts";
 import { silentLogger } from "../../runtime/log.ts";
 import { frontDefaults, parsePolicy } from "../../server/mod.ts";
 import { eventually, startTestServer, type TestServer } from "../kit/mod.ts";
-import { answers, assertSameAnswers, exchange } from "../kit/wire.ts";
+import { answers, assertSameAnswers, cutAt, exchange, requestText } from "../kit/wire.ts";
 
 const BIG = "0123456789abcdef".repeat(20_000);
 const MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -57,9 +57,7 @@ async function withBoth(run: (doors: Doors) => Promise<void>): Promise<void> {
       const one = async (port: number) => {
         const bytes = text.replaceAll("PORT", String(port))
           .replaceAll(/ETAG(\d)/g, (_, at) => etags.get(OBJECTS[Number(at)]![0])!);
-        const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
-        const pieces = places.slice(1).map((end, at) => bytes.slice(places[at], end)).filter((piece) => piece !== "");
-        const got = (await exchange(port, pieces)).replaceAll(String(port), "PORT");
+        const got = (await exchange(port, cutAt(bytes, cuts))).replaceAll(String(port), "PORT");
         for (const answer of got.split(/(?=HTTP\/1\.1 \d{3} )/)) {
           const [head] = answer.split("\r\n\r\n");
           const [expires, date] = ["expires", "date"].map((name) =>
@@ -170,10 +168,10 @@ const request = fc.record({
     fc.constantFrom("HTTP/1.0", "HTTP/2.0", "HTTP/1.1 ", ""),
   ),
   eol: fc.oneof({ weight: 15, arbitrary: fc.constant("\r\n") }, fc.constant("\n")),
-}).map(({ method, path, form, hosts, fields, version, eol }) => {
-  const lines = [`${method} ${form}${path} ${version}`, ...hosts.map((name) => `Host: ${name}`), ...fields];
-  return { method, bytes: (last: boolean) => [...lines, ...(last ? ["Connection: close"] : []), "", ""].join(eol) };
-});
+}).map(({ path, form, ...rest }) => ({
+  method: rest.method,
+  bytes: (last: boolean) => requestText({ ...rest, target: `${form}${path}` }, last),
+}));
 
 Deno.test("random requests, one a connection, get the same answer by the front as without it", () =>
   withBoth(async (doors) => {

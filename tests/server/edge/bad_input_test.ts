@@ -5,36 +5,9 @@ import { FakeServer, latin1, until } from "../../kit/fake_server.ts";
 import { rawRequest } from "../../kit/raw_request.ts";
 import { noSmallDisk, onSmallDisk } from "../../kit/small_disk.ts";
 import { tempDir } from "../../kit/temp_dir.ts";
-import { startTestServer, type TestServer } from "../../kit/test_server.ts";
+import type { TestServer } from "../../kit/test_server.ts";
 import { asText, pattern } from "./kit.ts";
-
-/** An edge before one origin; `folder` is its cache's. */
-async function startEdge(
-  origin: string,
-  { front = true, folder, diskBytes = 64 << 20 }: { front?: boolean; folder?: string; diskBytes?: number } = {},
-): Promise<TestServer> {
-  await using stack = new AsyncDisposableStack();
-  const cache = folder ?? stack.use(await tempDir()).path;
-  const edge = await startTestServer({
-    role: "edge",
-    front,
-    edge: {
-      origins: [origin],
-      folder: join(cache, "cache"),
-      diskBytes,
-      memoryBytes: 16 << 20,
-      originSettings: { maxAttempts: 1, headTimeoutMs: 5000 },
-    },
-  });
-  const kept = stack.move();
-  return {
-    ...edge,
-    [Symbol.asyncDispose]: async () => {
-      await edge[Symbol.asyncDispose]();
-      await kept.disposeAsync();
-    },
-  };
-}
+import { startEdge } from "./start_edge.ts";
 
 /** An origin that keeps the heads it gets, and answers each with the same bytes. */
 class Recording implements AsyncDisposable {

@@ -1,6 +1,5 @@
 /** What an operator sees of an edge: what is counted, and where it is told. */
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { join } from "@std/path";
 import { CdnError, codecOf, wire } from "../../../proto/mod.ts";
 import { createOrigins, loopGuard } from "../../../server/edge/origins/mod.ts";
 import { createMemoryCache } from "../../../server/edge/cache/mod.ts";
@@ -8,11 +7,12 @@ import { defaultEdgeLimits, Edge } from "../../../server/edge/edge.ts";
 import { edgeMetrics } from "../../../server/edge/metrics.ts";
 import { edgeStatus } from "../../../server/edge/status.ts";
 import { silentLogger } from "../../../runtime/log.ts";
-import { drained, eventually, freePorts, startTestServer, tempDir, type TestServer } from "../../kit/mod.ts";
+import { drained, eventually, freePorts, startTestServer, type TestServer } from "../../kit/mod.ts";
 import type { TestServerOptions } from "../../kit/test_server.ts";
 import { FakeServer } from "../../kit/fake_server.ts";
 import { rawRequest } from "../../kit/raw_request.ts";
 import { asking, got, ManualBody, world } from "./kit.ts";
+import { startEdge as startAnyEdge } from "./start_edge.ts";
 
 const token = "a-token-for-tests-only";
 const secrets = { token, clusterKey: new TextEncoder().encode("a cluster key for tests only") };
@@ -20,31 +20,9 @@ const BODY = "0123456789";
 const answerOf = (body: string, fields = 'Cache-Control: max-age=60\r\nETag: "a"\r\n') =>
   `HTTP/1.1 200 OK\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
 
-/** An edge before an origin. */
-async function startEdge(origin: string, options: Partial<TestServerOptions> = {}): Promise<TestServer> {
-  await using stack = new AsyncDisposableStack();
-  const folder = stack.use(await tempDir()).path;
-  const edge = await startTestServer({
-    id: "e",
-    role: "edge",
-    secrets,
-    edge: {
-      origins: [origin],
-      folder: join(folder, "cache"),
-      diskBytes: 64 << 20,
-      memoryBytes: 16 << 20,
-      originSettings: { maxAttempts: 1 },
-    },
-    ...options,
-  });
-  const kept = stack.move();
-  return {
-    ...edge,
-    [Symbol.asyncDispose]: async () => {
-      await edge[Symbol.asyncDispose]();
-      await kept.disposeAsync();
-    },
-  };
+/** An edge that may be asked how it fares. */
+function startEdge(origin: string, options: Partial<TestServerOptions> = {}): Promise<TestServer> {
+  return startAnyEdge(origin, { id: "e", secrets, ...options });
 }
 
 async function statusOf(edge: TestServer, encoding: "json" | "protobuf" = "json"): Promise<wire.EdgeStatus> {
