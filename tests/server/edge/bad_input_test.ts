@@ -6,6 +6,7 @@ import { rawRequest } from "../../kit/raw_request.ts";
 import { noSmallDisk, onSmallDisk } from "../../kit/small_disk.ts";
 import { tempDir } from "../../kit/temp_dir.ts";
 import type { TestServer } from "../../kit/test_server.ts";
+import { filesBelow } from "./cache/kit.ts";
 import { asText, pattern } from "./kit.ts";
 import { startEdge } from "./start_edge.ts";
 
@@ -202,7 +203,7 @@ Deno.test("a folder of the cache that was damaged by hand costs requests to the 
     assertEquals(origin.heads.length, 1);
   }
   let damaged = 0;
-  for await (const file of filesBelow(join(folder.path, "cache"))) {
+  for (const file of filesBelow(join(folder.path, "cache"))) {
     const { size } = await Deno.stat(file);
     if (file.includes("sqlite") || size < 100_000) continue;
     using open = await Deno.open(file, { read: true, write: true });
@@ -219,11 +220,4 @@ Deno.test("a folder of the cache that was damaged by hand costs requests to the 
 /** True where an answer's body is this to the byte. */
 async function isWhole(answer: Response, content: Uint8Array): Promise<boolean> {
   return latin1(new Uint8Array(await answer.arrayBuffer())) === asText(content);
-}
-
-async function* filesBelow(folder: string): AsyncGenerator<string> {
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    if (isDirectory) yield* filesBelow(join(folder, name));
-    else yield join(folder, name);
-  }
 }
