@@ -3,6 +3,8 @@ import type { HeaderLine } from "./transport.ts";
 
 type Lines = readonly Readonly<HeaderLine>[];
 
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
 /** The value of the first line of a name; null where there is none. */
 export function fieldOf(lines: Lines, name: string): string | null {
   for (const line of lines) if (line[0] === name) return line[1];
@@ -22,5 +24,5 @@ export function joined(lines: Lines, name: string): string | null {
 
 /** True for a token (RFC 9110 §5.6.2), such as a method or the name of a field. */
 export function isToken(text: string): boolean {
-  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text);
+  return TOKEN.test(text);
 }
